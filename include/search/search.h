@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/*
+ * search — MLflow's filter_string and order_by (mlflow/utils/search_utils.py of 3.17.2), and more: OR, NOT, parentheses,
+ * IS NULL on metrics, IN on parameters. Builds the one dynamic statement of the program: every client value is an
+ * argument ($n), never text. Pages are keyset pages; a token is signed and bound to its query.
+ */
+#ifndef SEARCH_SEARCH_H
+#define SEARCH_SEARCH_H
+
+#include <stdint.h>
+
+#include "base/ctx.h"
+#include "base/record.h"
+#include "db/db.h"
+
+enum search_entity { SEARCH_EXPERIMENTS, SEARCH_RUNS, SEARCH_LOGGED_MODELS };
+enum search_view { VIEW_ACTIVE = 1, VIEW_DELETED = 2, VIEW_ALL = 3 };   /* MLflow's ViewType numbers */
+
+struct search_dataset {                 /* logged models: the datasets whose metrics a filter or order may use */
+	const char *name;
+	const char *digest;             /* NULL: any */
+};
+
+struct search_query {
+	enum search_entity entity;
+	enum search_view view;
+	const int64_t *experiment_ids;  /* runs and logged models: only below these; none = empty result */
+	size_t experiment_count;
+	const char *filter;             /* NULL or "": everything */
+	struct list order_by;           /* const char *; runs, experiments: "metrics.acc DESC" clauses */
+	struct list order_models;       /* struct search_order_field: logged models' structured order_by */
+	struct list datasets;           /* struct search_dataset, logged models */
+	int64_t max_results;            /* checked by the caller */
+	const char *page_token;         /* NULL or "": first page */
+	const char *token_key;          /* settings.page_token_key */
+};
+
+struct search_order_field {             /* logged_models/search order_by element */
+	const char *field_name;
+	const bool *ascending;          /* NULL: true */
+	const char *dataset_name;
+	const char *dataset_digest;
+};
+
+/*
+ * The statement that finds a page: columns `id bigint` (of experiments, runs or logged_models), `position text[]` (the
+ * row's sort values, for the next token), in order, at most max_results + 1 rows. Meant to be run as it is or as
+ * the body of a CTE; its arguments are $1..$n, further ones may be appended from args.count + 1.
+ */
+struct search_page {
+	const char *sql;
+	struct db_args args;
+	uint8_t digest[32];             /* of the query, for the token */
+};
+
+/* -1: INVALID_PARAMETER_VALUE with MLflow's text where a client could depend on it; a syntax error names the position
+   ("... at position 12"). */
+int search_build(struct ctx *c, const struct search_query *q, struct search_page *ret) MUST_CHECK;
+
+/* The token of the page after the row with `position` (strings, NULL = SQL NULL). */
+const char *search_token(struct ctx *c, const struct search_query *q, const struct search_page *p,
+                         const char *const *position, size_t count);
+
+/* The same signed tokens for other keyset pages (metric history): payload is opaque text, purpose names the query. */
+const char *token_make(struct ctx *c, const char *key, const char *purpose, const char *payload);
+int token_open(struct ctx *c, const char *key, const char *purpose, const char *token, const char **payload)
+	MUST_CHECK;
+
+#endif
