@@ -38,7 +38,8 @@ char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 
-/* Grows the newest allocation in place where possible, else copies. `old` may be NULL. */
+/* Grows the newest allocation in place where possible, else copies; new bytes are zero. `old` may be
+   NULL and is dead afterwards. */
 void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size);
 
 /* Calls fn(p) when the arena is freed. */

@@ -17,8 +17,10 @@ enum {
 	LIMIT_QUEUE = 4096,               /* requests waiting for a worker or a commit: 503 beyond */
 	LIMIT_COMMIT_REQUESTS = 512,      /* requests sharing one commit */
 	LIMIT_COMMIT_POINTS = 2000,       /* metric points sharing one commit, unless one request has more */
+	LIMIT_KEYS_CACHED = 32768,        /* ids of metric, param and tag keys kept in memory */
 
 	LIMIT_PAGE = 50000,               /* MLflow's SEARCH_MAX_RESULTS_THRESHOLD */
+	LIMIT_PAGE_TOKEN = 1 << 20,       /* holds the sort values of a row: LIMIT_ORDER_BY tags of LIMIT_TAG_VALUE */
 	LIMIT_SQL = 1 << 20,
 	LIMIT_FILTER = 64 << 10,          /* filter_string */
 	LIMIT_FILTER_TERMS = 200,
@@ -27,10 +29,30 @@ enum {
 
 	/* MLflow 3.17.2: mlflow/utils/validation.py and the column widths of its schema */
 	LIMIT_KEY = 250,                  /* characters: metric, param and tag keys */
-	LIMIT_PARAM_VALUE = 8000,
+	LIMIT_PARAM_VALUE = 6000,         /* its column would take 8000 */
 	LIMIT_TAG_VALUE = 8000,
 	LIMIT_EXPERIMENT_TAG_VALUE = 20000,
 	LIMIT_EXPERIMENT_NAME = 500,
+	LIMIT_CUSTOM_VIEWS = 50,          /* tags mlflow.customView.view* of one experiment */
+	LIMIT_MODEL_NAME = 500,           /* logged models */
+	LIMIT_MODEL_TYPE = 500,
+	LIMIT_MODEL_KEY = 255,            /* their params and tags */
+	LIMIT_HISTORY_RUNS = 100,         /* get-history-bulk, -interval */
+	LIMIT_HISTORY_BULK = 25000,       /* points of get-history-bulk */
+	LIMIT_HISTORY_INTERVAL = 2500,    /* points per run of get-history-bulk-interval */
+	LIMIT_DATASET_EXPERIMENTS = 20,   /* search-datasets */
+	LIMIT_DATASET_SUMMARIES = 1000,
+	LIMIT_RUN_NAME = 250,
+	LIMIT_USER_ID = 256,
+	LIMIT_DATASET_NAME = 500,
+	LIMIT_DATASET_DIGEST = 36,
+	LIMIT_DATASET_SOURCE_TYPE = 36,
+	LIMIT_DATASET_SOURCE = 65535,
+	LIMIT_DATASET_SCHEMA = 1048575,
+	LIMIT_DATASET_PROFILE = 16777215,
+	LIMIT_INPUT_TAG_KEY = 255,
+	LIMIT_INPUT_TAG_VALUE = 500,
+	LIMIT_MODEL_ID = 36,
 	LIMIT_ARTIFACT_LOCATION = 2048,
 	LIMIT_BATCH_METRICS = 1000,
 	LIMIT_BATCH_PARAMS = 100,

@@ -69,6 +69,9 @@ struct record {
 	(offsetof(type, member) + 0 * sizeof((ctype){ 0 } == (__typeof__(((type *)0)->member)){ 0 }))
 #define STRING(type, member, flags) \
 	{ #member, FIELD_STRING, flags, FIELD_CHECKED(type, member, const char *), NULL, NULL }
+/* ALIAS: the field before it under another name. */
+#define STRING_AS(type, member, alias) \
+	{ alias, FIELD_STRING, ALIAS, FIELD_CHECKED(type, member, const char *), NULL, NULL }
 #define INT64(type, member, flags) \
 	{ #member, FIELD_INT64, flags, FIELD_CHECKED(type, member, const int64_t *), NULL, NULL }
 #define DOUBLE(type, member, flags) \

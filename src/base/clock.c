@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+#include "base/clock.h"
+
+#include <time.h>
+
+static int64_t now(clockid_t id, int64_t per_second)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * per_second + (int64_t)t.tv_nsec / (1000000000 / per_second);
+}
+
+int64_t clock_wall_ms(void)
+{
+	return now(CLOCK_REALTIME, 1000);
+}
+
+int64_t clock_ms(void)
+{
+	return now(CLOCK_MONOTONIC, 1000);
+}
+
+int64_t clock_us(void)
+{
+	return now(CLOCK_MONOTONIC, 1000000);
+}
