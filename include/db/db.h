@@ -84,9 +84,10 @@ struct db_args {
 	size_t count;
 };
 
-/* TEXT(NULL) is SQL NULL, and so are the *_P forms for NULL pointers. */
-#define TEXT(v)      ((struct db_arg){ .type = 't', .null = !(v), .text = (v) })
-#define UUID(v)      ((struct db_arg){ .type = 'u', .null = !(v), .text = (v) })
+/* TEXT(NULL) is SQL NULL, and so are the *_P forms for NULL pointers, and a UUID that is not 32 hex digits: a lookup
+   by it finds nothing. */
+#define TEXT(v)      ((struct db_arg){ .type = 't', .null = !(const char *)(v), .text = (v) })
+#define UUID(v)      ((struct db_arg){ .type = 'u', .null = !(const char *)(v), .text = (v) })
 #define BIGINT(v)    ((struct db_arg){ .type = 'i', .integer = (v) })
 #define BIGINT_P(p)  ((struct db_arg){ .type = 'i', .null = !(p), .integer = (p) ? *(p) : 0 })
 #define INTEGER(v)   ((struct db_arg){ .type = 'n', .integer = (v) })
@@ -110,7 +111,9 @@ struct db_args {
 int64_t db_exec(struct ctx *c, const struct stmt *s, struct db_args a) MUST_CHECK;
 
 /* First row into the zeroed struct: 1, 0 (no row) or -1. Columns are matched to fields by name; a column
-   without a field is our mistake (assert). uuid columns read into STRING fields as 32 hex digits. */
+   without a field is our mistake (assert). uuid columns read into STRING fields as 32 hex digits, integers into STRING
+   fields in decimal; smallint, int and boolean into ENUM fields by number. Text points into the result, which lives as
+   long as the arena. */
 int db_one(struct ctx *c, const struct stmt *s, struct db_args a, const struct record *r, void *out)
 	MUST_CHECK;
 
@@ -126,8 +129,9 @@ int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct r
 /* ---- pipeline: several statements in one round trip ---- */
 
 /*
- * db_queue* send nothing by themselves; db_flush sends all that is queued, reads all results in order into
- * the outputs given, and fails with the first error (the rest then did not run). Inside db_pipeline a
+ * db_queue* copy their arguments and send nothing by themselves (a later db_exec, db_one ... sends them along);
+ * db_flush sends all that is queued, reads all results in order into the outputs given, and fails with the first
+ * error (the rest then did not run; without BEGIN, one flush is one transaction). Inside db_pipeline a
  * statement's output may be NULL (rows ignored). affected may be NULL.
  */
 void db_queue(struct ctx *c, const struct stmt *s, struct db_args a, int64_t *affected);
@@ -144,7 +148,8 @@ int db_copy(struct ctx *c, const char *copy_sql, const char *columns, const stru
 
 /* ---- transactions ---- */
 
-/* BEGIN; fn; COMMIT. Serialization failures and deadlocks are retried up to 3 times, never once COMMIT was sent.
+/* BEGIN; fn; COMMIT. Serialization failures and deadlocks that the server reports are retried up to 3 times (its
+   answer means that nothing was stored); a transaction whose outcome is unknown never is.
    A COMMIT without an answer is TEMPORARILY_UNAVAILABLE. fn must be repeatable. */
 int tx_run(struct ctx *c, int (*fn)(struct ctx *c, void *arg), void *arg) MUST_CHECK;
 
