@@ -5,6 +5,10 @@
  * search — MLflow's filter_string and order_by (mlflow/utils/search_utils.py of 3.17.2), and more: OR, NOT, parentheses,
  * IS NULL on metrics, IN on parameters. Builds the one dynamic statement of the program: every client value is an
  * argument ($n), never text. Pages are keyset pages; a token is signed and bound to its query.
+ *
+ * NOT is two-valued: a comparison with a key or attribute that a row lacks is false, so its NOT is true.
+ * NOT (params.a = 'x') finds runs without a; params.a != 'x' and params.a NOT IN ('x') only runs that have it.
+ * NaN is unequal to everything: metrics.a != 1 is true of it, every other comparison false.
  */
 #ifndef SEARCH_SEARCH_H
 #define SEARCH_SEARCH_H
@@ -59,11 +63,12 @@ struct search_page {
    ("... at position 12"). */
 int search_build(struct ctx *c, const struct search_query *q, struct search_page *ret) MUST_CHECK;
 
-/* The token of the page after the row with `position` (strings, NULL = SQL NULL). */
+/* The token of the page after the row with `position` (strings, NULL = SQL NULL). NULL: no memory, error set. */
 const char *search_token(struct ctx *c, const struct search_query *q, const struct search_page *p,
                          const char *const *position, size_t count);
 
-/* The same signed tokens for other keyset pages (metric history): payload is opaque text, purpose names the query. */
+/* The same signed tokens for other keyset pages (metric history): payload is opaque text, purpose names the query.
+   token_make: NULL = no memory, error set. */
 const char *token_make(struct ctx *c, const char *key, const char *purpose, const char *payload);
 int token_open(struct ctx *c, const char *key, const char *purpose, const char *token, const char **payload)
 	MUST_CHECK;

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* One comparison as SQL. Every client value becomes an argument. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "parse.h"
+
+/* Tables that the planner may join in any order: its time grows as their factorial (5: 2 ms,
+   8: 45 ms; 200 EXISTS, which it turns into joins: minutes). The conditions beyond stay probes:
+   IS TRUE keeps them so. */
+enum { MOST_JOINS = 4 };
+
+static const char *const symbols[] = {
+	[CMP_EQ] = "=",  [CMP_NE] = "<>", [CMP_LT] = "<",
+	[CMP_LE] = "<=", [CMP_GT] = ">",  [CMP_GE] = ">=",
+};
+
+/* The key-value table of a type: of the row `self`, found by `owner`. */
+struct side {
+	const char *table;
+	const char *owner;
+	const char *self;
+	bool interned; /* keyed by keys.id and carrying experiment_id */
+};
+
+static const struct side *side_of(const struct builder *b, enum term_type type)
+{
+	static const struct side run_sides[] = {
+		[TERM_METRIC] = { "latest", "run_id", "r.id", true },
+		[TERM_PARAM] = { "params", "run_id", "r.id", true },
+		[TERM_TAG] = { "tags", "run_id", "r.id", true },
+	};
+	static const struct side experiment_tag = { "experiment_tags", "experiment_id", "e.id",
+						    false };
+	static const struct side model_sides[] = {
+		[TERM_METRIC] = { "logged_model_metrics", "model", "l.id", false },
+		[TERM_PARAM] = { "logged_model_params", "model", "l.id", false },
+		[TERM_TAG] = { "logged_model_tags", "model", "l.id", false },
+	};
+	assert(type == TERM_METRIC || type == TERM_PARAM || type == TERM_TAG);
+	switch (b->q->entity) {
+	case SEARCH_RUNS:
+		return &run_sides[type];
+	case SEARCH_EXPERIMENTS:
+		return &experiment_tag;
+	default:
+		return &model_sides[type];
+	}
+}
+
+/* The rows of `alias` that belong to the row searched and to the key. */
+static void write_key(struct builder *b, struct buf *to, const struct side *s, const char *alias,
+		      const char *key)
+{
+	size_t arg = search_sql_arg(b, TEXT(key));
+	buf_addf(to, "%s.%s = %s AND ", alias, s->owner, s->self);
+	if (s->interned)
+		buf_addf(to, "%s.key_id = (SELECT id FROM keys WHERE name = $%zu)", alias, arg);
+	else
+		buf_addf(to, "%s.key = $%zu", alias, arg);
+}
+
+static struct join *find_join(const struct builder *b, enum term_type type, const char *key)
+{
+	for (size_t i = 0; i < b->join_count; i++)
+		if (b->join[i].type == type && !strcmp(b->join[i].key, key))
+			return &b->join[i];
+	return NULL;
+}
+
+unsigned search_leaf_join(struct builder *b, enum term_type type, const char *key, bool inner)
+{
+	struct join *j = find_join(b, type, key);
+	if (j) {
+		j->inner = j->inner || inner;
+		return j->alias;
+	}
+	b->join[b->join_count++] = (struct join){ type, key, ++b->aliases, inner };
+	return b->aliases;
+}
+
+/* The joins were gathered; now they are written, each with what is known of it by then. */
+void search_leaf_joins(struct builder *b)
+{
+	for (size_t i = 0; i < b->join_count; i++) {
+		const struct join *j = &b->join[i];
+		const struct side *s = side_of(b, j->type);
+		const char *alias = arena_printf(b->c->arena, "j%u", j->alias);
+		buf_addf(&b->joins, "%s %s %s ON ", j->inner ? " JOIN" : " LEFT JOIN", s->table,
+			 alias);
+		write_key(b, &b->joins, s, alias, j->key);
+		if (s->interned)
+			buf_addf(&b->joins, " AND %s.experiment_id %s", alias, b->experiment);
+	}
+}
+
+/* PostgreSQL takes NaN for the greatest number; MLflow's NaN is != to all and nothing else. */
+static void write_real(struct builder *b, const char *sql, enum comparator op, double v)
+{
+	bool greater = op == CMP_GT || op == CMP_GE;
+	buf_addf(&b->where, greater ? "(%s %s $%zu AND %s <> 'NaN')" : "%s %s $%zu", sql,
+		 symbols[op], search_sql_arg(b, REAL(v)), sql);
+}
+
+/* The integers that compare so with v, which is no int64. */
+static void write_rounded(struct builder *b, const char *sql, enum comparator op, double v)
+{
+	bool above = v >= 0x1p63;
+	bool below = v < -0x1p63;
+	int64_t whole = above || below ? 0 : (int64_t)v;
+	if (!above && !below && (double)whole > v) /* the cast rounds to zero */
+		whole--;
+	bool between = (double)whole < v;
+	if (above || below || (between && (op == CMP_EQ || op == CMP_NE))) {
+		bool all = op == CMP_NE || (above && (op == CMP_LT || op == CMP_LE)) ||
+			   (below && (op == CMP_GT || op == CMP_GE));
+		buf_addf(&b->where, all ? "%s IS NOT NULL" : "false", sql);
+		return;
+	}
+	if (between && op == CMP_GE)
+		op = CMP_GT;
+	if (between && op == CMP_LT)
+		op = CMP_LE;
+	buf_addf(&b->where, "%s %s $%zu", sql, symbols[op], search_sql_arg(b, BIGINT(whole)));
+}
+
+static void write_integer(struct builder *b, const char *sql, const struct term *t)
+{
+	if (t->ids)
+		buf_addf(&b->where, t->op == CMP_IN ? "%s = ANY($%zu)" : "%s <> ALL($%zu)", sql,
+			 search_sql_arg(b, BIGINTS(t->ids, t->count)));
+	else if (t->number.exact || (t->attribute->flags & IDENTIFIER))
+		buf_addf(&b->where, "%s %s $%zu", sql, symbols[t->op],
+			 search_sql_arg(b, BIGINT(t->number.integer)));
+	else
+		write_rounded(b, sql, t->op, t->number.real);
+}
+
+/* sql is a text expression without loose operators. */
+static void write_text(struct builder *b, const char *sql, const struct term *t)
+{
+	switch (t->op) {
+	case CMP_IN:
+	case CMP_NOT_IN:
+		buf_addf(&b->where, t->op == CMP_IN ? "%s = ANY($%zu)" : "%s <> ALL($%zu)", sql,
+			 search_sql_arg(b, TEXTS(t->list, t->count)));
+		return;
+	case CMP_LIKE:
+		buf_addf(&b->where, "%s LIKE $%zu", sql, search_sql_arg(b, TEXT(t->text)));
+		return;
+	case CMP_ILIKE: /* "C" would fold ASCII only */
+		buf_addf(&b->where, "%s COLLATE \"default\" ILIKE $%zu", sql,
+			 search_sql_arg(b, TEXT(t->text)));
+		return;
+	default:
+		buf_addf(&b->where, "%s %s $%zu", sql, symbols[t->op],
+			 search_sql_arg(b, TEXT(t->text)));
+	}
+}
+
+/* As MLflow writes its ids; another spelling equals none. */
+static bool is_run_id(const char *text)
+{
+	return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
+}
+
+static void write_uuid(struct builder *b, const char *sql, const struct term *t)
+{
+	if (t->op == CMP_EQ || t->op == CMP_NE) {
+		if (is_run_id(t->text))
+			buf_addf(&b->where, "%s %s $%zu", sql, symbols[t->op],
+				 search_sql_arg(b, UUID(t->text)));
+		else
+			buf_add(&b->where, t->op == CMP_EQ ? "false" : "true");
+	} else if (t->op == CMP_IN || t->op == CMP_NOT_IN) {
+		const char **ids = NEW_ARRAY(b->c->arena, t->count, const char *);
+		size_t n = 0;
+		for (size_t i = 0; i < t->count; i++)
+			if (is_run_id(t->list[i]))
+				ids[n++] = t->list[i];
+		buf_addf(&b->where, t->op == CMP_IN ? "%s = ANY($%zu)" : "%s <> ALL($%zu)", sql,
+			 search_sql_arg(b, UUIDS(ids, n)));
+	} else {
+		write_text(b, arena_printf(b->c->arena, "replace(%s::text, '-', '')", sql), t);
+	}
+}
+
+static void write_attribute(struct builder *b, const struct term *t, bool positive)
+{
+	const struct attribute *a = t->attribute;
+	bool known = !positive && (a->flags & NULLABLE);
+	const char *sql = arena_printf(b->c->arena, "(%s)", a->sql);
+	if (known)
+		buf_addc(&b->where, '(');
+	if (a->column == COLUMN_INTEGER)
+		write_integer(b, a->sql, t);
+	else if (a->column == COLUMN_UUID)
+		write_uuid(b, a->sql, t);
+	else
+		write_text(b, sql, t);
+	if (known)
+		buf_add(&b->where, ") IS TRUE");
+}
+
+static void write_value(struct builder *b, const struct term *t, const char *sql)
+{
+	if (t->type == TERM_METRIC)
+		write_real(b, sql, t->op, t->number.real);
+	else
+		write_text(b, sql, t);
+}
+
+static void close_exists(struct builder *b)
+{
+	buf_add(&b->where, ++b->probes + b->join_count > MOST_JOINS ? ") IS TRUE" : ")");
+}
+
+static void write_dataset(struct builder *b, const struct term *t)
+{
+	if (!strcmp(t->key, "context")) {
+		buf_add(&b->where, "EXISTS (SELECT 1 FROM run_dataset_tags x WHERE x.run_id = r.id"
+				   " AND x.name = 'mlflow.data.context' AND ");
+		write_text(b, "x.value", t);
+	} else {
+		buf_add(&b->where, "EXISTS (SELECT 1 FROM run_datasets y JOIN datasets x ON x.id = "
+				   "y.dataset_id"
+				   " WHERE y.run_id = r.id AND ");
+		write_text(b, strcmp(t->key, "name") ? "x.digest" : "x.name", t);
+	}
+	close_exists(b);
+}
+
+void search_leaf_datasets(struct builder *b, const char *alias)
+{
+	const struct list *l = &b->q->datasets;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct search_dataset *d = LIST_AT(struct search_dataset, l, i);
+		buf_addf(&b->where, "%s%s.dataset_name = $%zu", i ? ") OR (" : " AND ((", alias,
+			 search_sql_arg(b, TEXT(d->name)));
+		if (d->digest)
+			buf_addf(&b->where, " AND %s.dataset_digest = $%zu", alias,
+				 search_sql_arg(b, TEXT(d->digest)));
+	}
+	if (l->count)
+		buf_add(&b->where, "))");
+}
+
+static void write_exists(struct builder *b, const struct term *t)
+{
+	const struct side *s = side_of(b, t->type);
+	bool model_metric = t->type == TERM_METRIC && b->q->entity == SEARCH_LOGGED_MODELS;
+	bool presence = t->op == CMP_IS_NULL || t->op == CMP_IS_NOT_NULL;
+	buf_addf(&b->where, "%sEXISTS (SELECT 1 FROM %s x WHERE ",
+		 t->op == CMP_IS_NULL ? "NOT " : "", s->table);
+	write_key(b, &b->where, s, "x", t->key);
+	if (!presence) {
+		buf_add(&b->where, " AND ");
+		write_value(b, t, "x.value");
+	}
+	if (model_metric)
+		search_leaf_datasets(b, "x");
+	close_exists(b);
+}
+
+void search_leaf_write(struct builder *b, const struct term *t, bool positive)
+{
+	if (t->type == TERM_ATTRIBUTE) {
+		write_attribute(b, t, positive);
+		return;
+	}
+	if (t->type == TERM_DATASET) {
+		write_dataset(b, t);
+		return;
+	}
+	bool single = !(t->type == TERM_METRIC && b->q->entity == SEARCH_LOGGED_MODELS);
+	bool room = b->join_count + b->probes < MOST_JOINS || find_join(b, t->type, t->key);
+	if (!positive || !single || t->op == CMP_IS_NULL || !room) {
+		write_exists(b, t);
+		return;
+	}
+	unsigned alias = search_leaf_join(b, t->type, t->key, true);
+	if (t->op == CMP_IS_NOT_NULL)
+		buf_add(&b->where, "true");
+	else
+		write_value(b, t, arena_printf(b->c->arena, "j%u.value", alias));
+}

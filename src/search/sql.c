@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/*
+ * The statement of a page. Runs: experiment, state, an inner join for each key that the filter's
+ * first conjuncts need (the order shares it), EXISTS for the others and below OR and NOT, the
+ * keyset condition, ORDER BY, LIMIT:
+ *
+ *   SELECT p.id, ARRAY[...]::text[] AS position FROM (
+ *     SELECT r.id, j1.value AS k1, ... FROM runs r JOIN latest j1 ON ...
+ *     WHERE ... ORDER BY ... LIMIT $n) p
+ *
+ * The outer level makes the texts of the rows returned only.
+ *
+ * MLflow sorts missing values last in both directions, and NaN between them and the numbers.
+ * PostgreSQL has NaN there when ascending; descending, NaN is mapped to -Infinity, which is never
+ * stored.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "parse.h"
+
+struct key { /* one column of the order */
+	const char *sql;
+	enum column column;
+	bool ascending;
+	bool nullable;
+};
+
+size_t search_sql_arg(struct builder *b, struct db_arg a)
+{
+	if (b->arg_count == b->arg_capacity) {
+		size_t more = b->arg_capacity ? 2 * b->arg_capacity : 16;
+		b->args = arena_grow(b->c->arena, b->args, b->arg_capacity * sizeof(a),
+				     more * sizeof(a));
+		b->arg_capacity = more;
+	}
+	b->args[b->arg_count++] = a;
+	return b->arg_count;
+}
+
+/* Bounded by LIMIT_FILTER_DEPTH. */
+static void write_node(struct builder *b, const struct node *n, bool positive)
+{
+	if (n->kind == NODE_TERM) {
+		search_leaf_write(b, n->term, positive);
+		return;
+	}
+	positive = positive && n->kind == NODE_AND;
+	buf_add(&b->where, n->kind == NODE_NOT ? "NOT (" : "(");
+	for (const struct node *child = n->first; child; child = child->next) {
+		if (child != n->first)
+			buf_add(&b->where, n->kind == NODE_OR ? " OR " : " AND ");
+		write_node(b, child, positive);
+	}
+	buf_addc(&b->where, ')');
+}
+
+/* The latest value of a model's metric, of the datasets named: as MLflow's row_number() over it. */
+static const char *model_metric(struct builder *b, const struct sort *s)
+{
+	unsigned alias = ++b->aliases;
+	buf_addf(&b->joins,
+		 " LEFT JOIN LATERAL (SELECT m.value FROM logged_model_metrics m"
+		 " WHERE m.model = l.id AND m.key = $%zu",
+		 search_sql_arg(b, TEXT(s->key)));
+	if (s->dataset_name)
+		buf_addf(&b->joins, " AND m.dataset_name = $%zu",
+			 search_sql_arg(b, TEXT(s->dataset_name)));
+	if (s->dataset_digest)
+		buf_addf(&b->joins, " AND m.dataset_digest = $%zu",
+			 search_sql_arg(b, TEXT(s->dataset_digest)));
+	buf_addf(&b->joins,
+		 " ORDER BY m.timestamp DESC, m.step DESC,"
+		 " (SELECT u.uuid FROM runs u WHERE u.id = m.run_id) LIMIT 1) j%u ON true",
+		 alias);
+	return arena_printf(b->c->arena, "j%u.value", alias);
+}
+
+static void make_key(struct builder *b, const struct sort *s, struct key *k)
+{
+	k->ascending = s->ascending;
+	if (s->type == TERM_ATTRIBUTE) {
+		const struct attribute *a = s->attribute;
+		k->sql = a->sort_sql ? a->sort_sql : a->sql;
+		k->column = a->sort_sql ? a->sort_column : a->column;
+		k->nullable = a->flags & NULLABLE;
+		return;
+	}
+	bool single = !(s->type == TERM_METRIC && b->q->entity == SEARCH_LOGGED_MODELS);
+	k->nullable = true;
+	k->column = s->type == TERM_METRIC ? COLUMN_REAL : COLUMN_TEXT;
+	k->sql = single ? arena_printf(b->c->arena, "j%u.value",
+				       search_leaf_join(b, s->type, s->key, false))
+			: model_metric(b, s);
+	for (size_t i = 0; single && i < b->join_count; i++)
+		if (b->join[i].type == s->type && !strcmp(b->join[i].key, s->key))
+			k->nullable = !b->join[i].inner;
+	if (s->type == TERM_METRIC && !s->ascending)
+		k->sql = arena_printf(b->c->arena,
+				      "CASE WHEN %s = 'NaN' THEN '-Infinity' ELSE %s END", k->sql,
+				      k->sql);
+}
+
+static struct db_arg key_value(const struct key *k, const char *text)
+{
+	switch (k->column) {
+	case COLUMN_INTEGER:
+		return BIGINT(strtoll(text, NULL, 10));
+	case COLUMN_REAL:
+		return REAL(strtod(text, NULL));
+	case COLUMN_UUID:
+		return UUID(text);
+	default:
+		return TEXT(text);
+	}
+}
+
+/* after(k1) OR (k1 = v1 AND (after(k2) OR ...)), missing values being last. */
+static void write_keyset(struct builder *b, const struct key *keys, size_t count,
+			 const char *const *values)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct key *k = &keys[i];
+		bool last = i + 1 == count;
+		if (!values[i]) {
+			buf_addf(&b->where, last ? "(false" : "((%s) IS NULL AND ", k->sql);
+			continue;
+		}
+		size_t arg = search_sql_arg(b, key_value(k, values[i]));
+		const char *after = k->ascending ? ">" : "<";
+		if (!i && !k->nullable) /* says the same again, for the index */
+			buf_addf(&b->where, "(%s) %s= $%zu AND ", k->sql, after, arg);
+		buf_addf(&b->where, "((%s) %s $%zu", k->sql, after, arg);
+		if (k->nullable)
+			buf_addf(&b->where, " OR (%s) IS NULL", k->sql);
+		if (!last)
+			buf_addf(&b->where, " OR (%s) = $%zu AND ", k->sql, arg);
+	}
+	for (size_t i = 0; i < count; i++)
+		buf_addc(&b->where, ')');
+}
+
+static void write_order(struct buf *to, const struct key *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_addf(to, "%sk%zu%s", i ? ", " : " ORDER BY ", i + 1,
+			 keys[i].ascending  ? ""
+			 : keys[i].nullable ? " DESC NULLS LAST"
+					    : " DESC");
+}
+
+/* What every query of the entity says before its filter. */
+static void write_scope(struct builder *b)
+{
+	const struct search_query *q = b->q;
+	static const char *const names[] = { "e", "r", "l" };
+	const char *name = names[q->entity];
+	if (q->entity == SEARCH_EXPERIMENTS) {
+		buf_add(&b->where, "true");
+	} else {
+		bool one = q->experiment_count == 1;
+		size_t arg =
+			search_sql_arg(b, one ? BIGINT(q->experiment_ids[0])
+					      : BIGINTS(q->experiment_ids, q->experiment_count));
+		b->experiment = arena_printf(b->c->arena, one ? "= $%zu" : "= ANY($%zu)", arg);
+		buf_addf(&b->where, "%s.experiment_id %s", name, b->experiment);
+	}
+	if (q->view != VIEW_ALL || q->entity == SEARCH_LOGGED_MODELS)
+		buf_addf(&b->where,
+			 q->view == VIEW_DELETED && q->entity != SEARCH_LOGGED_MODELS
+				 ? " AND %s.deleted"
+				 : " AND NOT %s.deleted",
+			 name);
+}
+
+static void write_statement(struct builder *b, const struct key *keys, size_t count, struct buf *to)
+{
+	static const char *const from[] = { "e.id", "r.id", "l.id" };
+	static const char *const tables[] = { "experiments e", "runs r", "logged_models l" };
+	buf_add(to, "SELECT p.id, ARRAY[");
+	for (size_t i = 0; i < count; i++)
+		buf_addf(to,
+			 keys[i].column == COLUMN_UUID ? "%sreplace(p.k%zu::text, '-', '')"
+						       : "%sp.k%zu::text",
+			 i ? ", " : "", i + 1);
+	buf_addf(to, "]::text[] AS position FROM (SELECT %s AS id", from[b->q->entity]);
+	for (size_t i = 0; i < count; i++)
+		buf_addf(to, ", %s AS k%zu", keys[i].sql, i + 1);
+	buf_addf(to, " FROM %s", tables[b->q->entity]);
+	buf_addn(to, buf_text(&b->joins), b->joins.size);
+	buf_add(to, " WHERE ");
+	buf_addn(to, buf_text(&b->where), b->where.size);
+	write_order(to, keys, count);
+	buf_addf(to, " LIMIT $%zu) p", search_sql_arg(b, BIGINT(b->q->max_results + 1)));
+}
+
+/* The tree, then the filter's datasets when no metric of it names them (logged models). */
+static void write_filter(struct builder *b, const struct node *tree, bool has_metric)
+{
+	if (tree) {
+		buf_add(&b->where, " AND ");
+		write_node(b, tree, true);
+	}
+	if (b->q->entity == SEARCH_LOGGED_MODELS && b->q->datasets.count && !has_metric) {
+		buf_add(&b->where,
+			" AND EXISTS (SELECT 1 FROM logged_model_metrics x WHERE x.model = l.id");
+		search_leaf_datasets(b, "x");
+		buf_addc(&b->where, ')');
+	}
+}
+
+static int check_datasets(struct ctx *c, const struct search_query *q)
+{
+	for (size_t i = 0; i < q->datasets.count; i++) {
+		const char *name = LIST_AT(struct search_dataset, &q->datasets, i)->name;
+		if (!name || !*name)
+			return fail(c, INVALID_PARAMETER_VALUE,
+				    "`dataset_name` in the `datasets` clause must be specified.");
+	}
+	if (q->datasets.count > LIMIT_FILTER_TERMS)
+		return fail(c, INVALID_PARAMETER_VALUE, "`datasets` has more than %d elements",
+			    LIMIT_FILTER_TERMS);
+	return 0;
+}
+
+int search_build(struct ctx *c, const struct search_query *q, struct search_page *ret)
+{
+	struct node *tree;
+	struct sort *sorts;
+	size_t count;
+	bool has_metric;
+	const char *const *position;
+	assert(q->max_results >= 0 && q->max_results < INT64_MAX);
+	if (check_datasets(c, q) ||
+	    search_filter_parse(c, q->entity, q->filter, &tree, &has_metric) ||
+	    search_order_parse(c, q, &sorts, &count))
+		return -1;
+	if (search_token_digest(c, q, ret->digest) ||
+	    search_token_position(c, q, ret->digest, count, &position))
+		return -1;
+
+	struct builder b = {
+		.c = c, .q = q, .joins = BUF(c->arena, LIMIT_SQL), .where = BUF(c->arena, LIMIT_SQL)
+	};
+	struct key *keys = NEW_ARRAY(c->arena, count, struct key);
+	b.join = NEW_ARRAY(c->arena, LIMIT_FILTER_TERMS + LIMIT_ORDER_BY, struct join);
+	write_scope(&b);
+	write_filter(&b, tree, has_metric);
+	for (size_t i = 0; i < count; i++)
+		make_key(&b, &sorts[i], &keys[i]);
+	search_leaf_joins(&b);
+	if (position) {
+		buf_add(&b.where, " AND ");
+		write_keyset(&b, keys, count, position);
+	}
+	struct buf sql = BUF(c->arena, LIMIT_SQL);
+	write_statement(&b, keys, count, &sql);
+	if (buf_failed(&sql) || buf_failed(&b.where) || buf_failed(&b.joins))
+		return fail(c, INVALID_PARAMETER_VALUE, "Filter is too long");
+	ret->sql = buf_text(&sql);
+	ret->args = (struct db_args){ b.args, b.arg_count };
+	return 0;
+}

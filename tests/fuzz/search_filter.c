@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* Any text as a filter, an order_by clause and a page token of each entity. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "search/search.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int build(struct ctx *c, void *arg)
+{
+	struct search_page page;
+	return search_build(c, arg, &page);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const int64_t id = 1;
+	char *text = malloc(size + 1);
+	if (!text)
+		return 0;
+	memcpy(text, data, size);
+	text[size] = 0;
+	const char *order = text;
+	for (int i = 0; i < 9; i++) {
+		struct arena *a = arena_new(64 << 20);
+		struct ctx c = { .arena = a };
+		struct search_query q = { .entity = (enum search_entity)(i % 3),
+					  .view = VIEW_ACTIVE,
+					  .experiment_ids = &id,
+					  .experiment_count = 1,
+					  .max_results = 100,
+					  .token_key = "key" };
+		if (i / 3 == 0)
+			q.filter = text;
+		else if (i / 3 == 1)
+			q.order_by = (struct list){ &order, 1 };
+		else
+			q.page_token = text;
+		if (work_run(&c, build, &q) && c.error.code != INVALID_PARAMETER_VALUE)
+			abort();
+		arena_free(a);
+	}
+	free(text);
+	return 0;
+}
