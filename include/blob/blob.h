@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/*
+ * blob — object storage behind the artifact proxy: a root opened by URI, keys below it.
+ *
+ * A key is `a/b/c`: no empty, `.` or `..` segment, no leading or trailing slash; "" is the root
+ * itself. Whoever builds keys checks them (artifacts/path.h); a store still opens them so that
+ * nothing outside of its root is ever reached.
+ *
+ * Readers and writers belong to one thread at a time. A call of theirs that cannot go on without
+ * waiting for a network returns BLOB_AGAIN: it is repeated with the same arguments after `ready`
+ * was called (from any thread, perhaps within the call). A store on disk blocks instead, never
+ * BLOB_AGAIN. After *_close() `ready` is not called.
+ */
+#ifndef BLOB_BLOB_H
+#define BLOB_BLOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ctx.h"
+
+struct blob;
+struct blob_reader;
+struct blob_writer;
+
+enum {
+	BLOB_AGAIN = 2,
+	BLOB_ETAG = 80, /* bytes of an entity tag, quotes and NUL included */
+	BLOB_MAX_PARTS = 10000,
+};
+
+struct blob_info {
+	bool directory;
+	uint64_t size;
+	int64_t modified;     /* seconds since 1970, -1 unknown */
+	char etag[BLOB_ETAG]; /* quoted, strong; "" none */
+};
+
+struct blob_entry {
+	const char *name; /* one segment, valid UTF-8; valid during the call */
+	bool directory;
+	uint64_t size;
+};
+
+struct blob_ready {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* What a writer makes: an object, or one part of a multipart upload to it. */
+struct blob_target {
+	const char *key;
+	int64_t size;          /* announced, -1 unknown: a hint */
+	const char *upload_id; /* NULL: the object itself */
+	unsigned part;         /* 1..BLOB_MAX_PARTS */
+};
+
+struct blob_part {
+	unsigned number;
+	const char *etag; /* as the part's writer returned it */
+};
+
+/* Opens a plain path or file:// root, made where missing; temporaries of dead processes are swept.
+ * NULL: error set. */
+struct blob *blob_open(struct ctx *c, const char *uri);
+void blob_close(struct blob *b);
+
+/* 1 found, 0 not. */
+int blob_stat(struct ctx *c, struct blob *b, const char *key, struct blob_info *ret) MUST_CHECK;
+
+/* Calls each() for what lies directly below key, by name in byte order, until it returns non-zero
+   (then -1). Temporaries and what is neither file nor directory are left out. 0 when there is no
+   such directory, else 1. */
+int blob_list(struct ctx *c, struct blob *b, const char *key,
+	      int (*each)(struct ctx *c, void *arg, const struct blob_entry *e),
+	      void *arg) MUST_CHECK;
+
+/* Removes an object or everything below key (not ""). 1 removed, 0 nothing there. Adds to *bytes
+ * what it freed. */
+int blob_remove(struct ctx *c, struct blob *b, const char *key, uint64_t *bytes) MUST_CHECK;
+
+/* RESOURCE_DOES_NOT_EXIST when missing. */
+int blob_read_open(struct ctx *c, struct blob *b, const char *key, struct blob_ready ready,
+		   struct blob_reader **ret, struct blob_info *info) MUST_CHECK;
+/* Up to n bytes at offset; *got 0 is the end of the object. */
+int blob_read(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
+	      size_t *got) MUST_CHECK;
+void blob_read_close(struct blob_reader *r);
+
+int blob_write_begin(struct ctx *c, struct blob *b, const struct blob_target *t,
+		     struct blob_ready ready, struct blob_writer **ret) MUST_CHECK;
+/* Appends; *taken of n bytes. */
+int blob_write(struct ctx *c, struct blob_writer *w, const void *data, size_t n,
+	       size_t *taken) MUST_CHECK;
+/* Durable and, unless a part, visible under its key, replacing what was there in one step. */
+int blob_write_commit(struct ctx *c, struct blob_writer *w, char etag[BLOB_ETAG]) MUST_CHECK;
+/* Without a commit before it nothing remains. NULL is fine. */
+void blob_write_close(struct blob_writer *w);
+
+/* Multipart uploads. The id is unguessable and good for this key alone: who knows it may upload
+ * parts. */
+int blob_parts_create(struct ctx *c, struct blob *b, const char *key,
+		      const char **upload_id) MUST_CHECK;
+int blob_parts_complete(struct ctx *c, struct blob *b, const char *key, const char *upload_id,
+			const struct blob_part *parts, size_t count) MUST_CHECK;
+int blob_parts_abort(struct ctx *c, struct blob *b, const char *key,
+		     const char *upload_id) MUST_CHECK;
+
+#endif

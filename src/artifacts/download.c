@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* Store to socket: the head as soon as the object is open, then its bytes as the ring has room. */
+#include <string.h>
+
+#include "base/limits.h"
+#include "mime.h"
+#include "range.h"
+#include "transfer_impl.h"
+
+static void on_ready(void *arg)
+{
+	engine_schedule(arg);
+}
+
+/* What to answer about this object. */
+static int decide(struct ctx *c, const struct stream *s, const struct blob_info *info,
+		  struct transfer_head *head)
+{
+	uint64_t first = 0, length = info->size;
+
+	memcpy(head->etag, info->etag, sizeof(info->etag));
+	head->modified = info->modified;
+	head->content_type = mime_type(s->key);
+	head->total = info->size;
+	head->status = 200;
+	if (range_none_match(s->if_none_match, info->etag)) {
+		head->status = 304;
+		return 0;
+	}
+	if (range_if_range(s->if_range, info->etag))
+		head->status = range_read(s->range, info->size, &first, &length);
+	if (head->status == 416)
+		return fail(c, RANGE_NOT_SATISFIABLE,
+			    "The range is beyond the end of the artifact");
+	head->first = first;
+	head->length = length;
+	return 0;
+}
+
+static int begin(struct ctx *c, struct transfer *t)
+{
+	struct transfer_head head = { 0 };
+	struct blob_info info = { 0 };
+	bool memory = true;
+	int rc;
+
+	if (t->begun)
+		return 0;
+	rc = blob_read_open(c, t->engine->root, t->what.key, (struct blob_ready){ on_ready, t },
+			    &t->reader, &info);
+	if (rc)
+		return rc;
+	t->begun = true;
+	rc = decide(c, &t->what, &info, &head);
+	t->offset = head.first;
+	t->end = head.first + head.length;
+	pthread_mutex_lock(&t->lock);
+	t->head = head;
+	if (!rc && head.length)
+		memory = ring_open(&t->ring,
+				   head.length < LIMIT_RING ? (size_t)head.length : LIMIT_RING);
+	t->opened = !rc && memory;
+	pthread_mutex_unlock(&t->lock);
+	return memory ? rc : fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
+}
+
+/* Reads one run. BLOB_AGAIN; 1 no room; 0. */
+static int fill(struct ctx *c, struct transfer *t, size_t *moved)
+{
+	size_t got = 0, n;
+	char *at;
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	n = ring_space(&t->ring, &at);
+	pthread_mutex_unlock(&t->lock);
+	if (!n)
+		return 1;
+	if (n > t->end - t->offset)
+		n = (size_t)(t->end - t->offset);
+	rc = blob_read(c, t->reader, t->offset, at, n, &got);
+	if (rc)
+		return rc;
+	/* Its head is out already: better a cut connection than bytes made up. */
+	if (!got)
+		return fail(c, IO_ERROR, "The artifact became shorter while it was read");
+	*moved += got;
+	t->offset += got;
+	pthread_mutex_lock(&t->lock);
+	ring_filled(&t->ring, got);
+	pthread_mutex_unlock(&t->lock);
+	return 0;
+}
+
+int download_step(struct ctx *c, struct transfer *t)
+{
+	size_t moved = 0;
+	int rc = begin(c, t);
+
+	while (rc == 0 && t->offset < t->end && moved < LIMIT_RING)
+		rc = fill(c, t, &moved);
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	if (t->offset < t->end)
+		return 1;
+	blob_read_close(TAKE(t->reader));
+	return 0;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* The event threads' side of a transfer. Nothing here waits for a disk. */
+#include "artifacts/transfer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "transfer_impl.h"
+
+static bool copy(const char **text)
+{
+	if (!*text)
+		return true;
+	*text = strdup(*text);
+	return *text;
+}
+
+static void free_strings(struct stream *s)
+{
+	free((char *)s->key);
+	free((char *)s->range);
+	free((char *)s->if_none_match);
+	free((char *)s->if_range);
+	free((char *)s->upload_id);
+}
+
+static bool copy_strings(struct stream *s)
+{
+	struct stream ours = *s;
+
+	/* One by one: what a failure leaves uncopied must not be freed as ours. */
+	s->key = s->range = s->if_none_match = s->if_range = s->upload_id = s->file_name = NULL;
+	if (!copy(&ours.key))
+		return false;
+	s->key = ours.key;
+	if (!copy(&ours.range))
+		return false;
+	s->range = ours.range;
+	if (!copy(&ours.if_none_match))
+		return false;
+	s->if_none_match = ours.if_none_match;
+	if (!copy(&ours.if_range))
+		return false;
+	s->if_range = ours.if_range;
+	if (!copy(&ours.upload_id))
+		return false;
+	s->upload_id = ours.upload_id;
+	return true;
+}
+
+void transfer_free(struct transfer *t)
+{
+	ring_close(&t->ring);
+	free_strings(&t->what);
+	pthread_cond_destroy(&t->woken);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+struct transfer *transfer_begin(struct transfer_engine *e, const struct stream *s,
+				void (*wake)(void *arg), void *arg)
+{
+	struct transfer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->engine = e;
+	t->what = *s;
+	t->wake = wake;
+	t->wake_arg = arg;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->woken, NULL);
+	if (!copy_strings(&t->what) || !engine_enter(t)) {
+		transfer_free(t);
+		return NULL;
+	}
+	atomic_fetch_add(&e->started, 1);
+	return t;
+}
+
+bool transfer_ready(const struct transfer *t)
+{
+	if (t->failed || t->done)
+		return true;
+	if (t->what.kind == STREAM_DOWNLOAD)
+		return t->opened &&
+		       (!t->head_taken || t->ring.used > 0 || t->moved == t->head.length);
+	/* Half a ring at least, so that a fast client is not woken for every few bytes. */
+	return t->admitted && !t->finishing && t->ring.used <= t->ring.capacity / 2;
+}
+
+void transfer_fail(struct transfer *t, const struct error *e)
+{
+	if (t->failed || t->done)
+		return;
+	snprintf(t->message, sizeof(t->message), "%s", e->message ? e->message : "");
+	snprintf(t->detail, sizeof(t->detail), "%s", e->detail ? e->detail : "");
+	/* A text that was cut may end within a character; error texts are JSON. */
+	for (size_t n = strlen(t->message);
+	     n == sizeof(t->message) - 1 && n > 0 && (t->message[n - 1] & 0x80); n--)
+		t->message[n - 1] = '\0';
+	t->error = (struct error){ e->code, t->message, *t->detail ? t->detail : NULL };
+	t->failed = true;
+}
+
+static void fail_here(struct transfer *t, enum error_code code, const char *message)
+{
+	struct error e = { code, message, NULL };
+
+	transfer_fail(t, &e);
+}
+
+void transfer_arm(struct transfer *t)
+{
+	bool now;
+
+	pthread_mutex_lock(&t->lock);
+	t->armed = true;
+	now = transfer_ready(t);
+	pthread_mutex_unlock(&t->lock);
+	/* wake() comes from an engine thread in this case too: the caller may hold locks that
+	 * wake() takes. */
+	if (now)
+		engine_schedule(t);
+}
+
+/* Room for bytes to come. False: failed. */
+static bool open_ring(struct transfer *t)
+{
+	size_t capacity = LIMIT_RING;
+
+	if (t->ring.data)
+		return true;
+	if (t->what.size > 0 && t->what.size < LIMIT_RING)
+		capacity = (size_t)t->what.size;
+	if (ring_open(&t->ring, capacity))
+		return true;
+	fail_here(t, TEMPORARILY_UNAVAILABLE, "Out of memory");
+	return false;
+}
+
+static bool push_allowed(struct transfer *t, size_t n)
+{
+	if (!t->failed && t->what.size >= 0 && n > (uint64_t)t->what.size - t->moved)
+		fail_here(t, INVALID_PARAMETER_VALUE, "The upload is longer than announced");
+	if (!t->failed && t->what.limit > 0 && n > (uint64_t)t->what.limit - t->moved)
+		fail_here(t, PAYLOAD_TOO_LARGE, "The artifact is too large");
+	return !t->failed;
+}
+
+enum transfer_state transfer_push(struct transfer *t, const char *data, size_t n, size_t *taken)
+{
+	enum transfer_state state = TRANSFER_WAIT;
+
+	*taken = 0;
+	pthread_mutex_lock(&t->lock);
+	assert(t->what.kind == STREAM_UPLOAD && !t->finishing);
+	if (!push_allowed(t, n) || (n > 0 && t->admitted && !open_ring(t))) {
+		pthread_mutex_unlock(&t->lock);
+		return TRANSFER_FAILED;
+	}
+	while (t->admitted && *taken < n) {
+		char *at;
+		size_t k = ring_space(&t->ring, &at);
+
+		if (!k)
+			break;
+		k = k < n - *taken ? k : n - *taken;
+		pthread_mutex_unlock(&t->lock);
+		memcpy(at, data + *taken, k);
+		pthread_mutex_lock(&t->lock);
+		ring_filled(&t->ring, k);
+		*taken += k;
+	}
+	t->moved += *taken;
+	if (*taken > 0 || !n)
+		state = TRANSFER_READY;
+	pthread_mutex_unlock(&t->lock);
+	if (*taken) {
+		atomic_fetch_add(&t->engine->bytes_in, *taken);
+		engine_schedule(t);
+	}
+	return state;
+}
+
+enum transfer_state transfer_finish(struct transfer *t)
+{
+	enum transfer_state state;
+	bool begin = false;
+
+	pthread_mutex_lock(&t->lock);
+	assert(t->what.kind == STREAM_UPLOAD);
+	if (!t->finishing && t->what.size >= 0 && t->moved != (uint64_t)t->what.size)
+		fail_here(t, INVALID_PARAMETER_VALUE, "The upload is shorter than announced");
+	if (!t->finishing && t->what.not_empty && !t->moved)
+		fail_here(t, INVALID_PARAMETER_VALUE, "Request must specify data.");
+	if (!t->failed && !t->finishing)
+		begin = t->finishing = true;
+	state = t->failed ? TRANSFER_FAILED : t->done ? TRANSFER_DONE : TRANSFER_WAIT;
+	pthread_mutex_unlock(&t->lock);
+	if (begin)
+		engine_schedule(t);
+	return state;
+}
+
+const char *transfer_etag(const struct transfer *t)
+{
+	return t->etag;
+}
+
+enum transfer_state transfer_open(struct transfer *t, struct transfer_head *head)
+{
+	enum transfer_state state;
+
+	pthread_mutex_lock(&t->lock);
+	assert(t->what.kind == STREAM_DOWNLOAD);
+	state = t->failed ? TRANSFER_FAILED : t->opened ? TRANSFER_READY : TRANSFER_WAIT;
+	*head = t->head;
+	t->head_taken = t->opened;
+	pthread_mutex_unlock(&t->lock);
+	return state;
+}
+
+/* Copies out what the ring holds, at most n. */
+static size_t drain(struct transfer *t, char *out, size_t n)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		char *at;
+		size_t k = ring_bytes(&t->ring, &at);
+
+		if (!k)
+			break;
+		k = k < n - got ? k : n - got;
+		pthread_mutex_unlock(&t->lock);
+		memcpy(out + got, at, k);
+		pthread_mutex_lock(&t->lock);
+		ring_drained(&t->ring, k);
+		got += k;
+	}
+	return got;
+}
+
+enum transfer_state transfer_pull(struct transfer *t, char *out, size_t n, size_t *got)
+{
+	enum transfer_state state = TRANSFER_WAIT;
+	bool refill = false;
+
+	*got = 0;
+	pthread_mutex_lock(&t->lock);
+	assert(t->what.kind == STREAM_DOWNLOAD);
+	if (t->failed)
+		state = TRANSFER_FAILED;
+	else if (t->opened) {
+		*got = drain(t, out, n);
+		t->moved += *got;
+		if (*got)
+			state = TRANSFER_READY;
+		else if (t->moved == t->head.length)
+			state = TRANSFER_DONE;
+		if (t->moved == t->head.length) {
+			t->done = true;
+			ring_close(
+				&t->ring); /* all was read: the engine does not touch it any more */
+		}
+		refill = !t->done && t->ring.used <= t->ring.capacity / 2;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (*got)
+		atomic_fetch_add(&t->engine->bytes_out, *got);
+	if (refill)
+		engine_schedule(t);
+	return state;
+}
+
+const struct error *transfer_error(const struct transfer *t)
+{
+	return &t->error;
+}
+
+void transfer_close(struct transfer *t)
+{
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->deaf = true;
+	while (t->waking)
+		pthread_cond_wait(&t->woken, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+	engine_leave(t);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/*
+ * A transfer between its two sides: the event thread that owns the socket, and whichever engine
+ * thread takes it.
+ *
+ * Two locks, engine's may be taken under transfer's, never the other way:
+ *   transfer.lock  what both sides see: ring positions, outcome, the armed wake
+ *   engine.lock    who works on it: phase, queues, counts
+ * The engine side alone touches reader, writer and offset; they need no lock, as a transfer is on
+ * one thread at a time.
+ */
+#ifndef ARTIFACTS_TRANSFER_IMPL_H
+#define ARTIFACTS_TRANSFER_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "artifacts/transfer.h"
+#include "blob/blob.h"
+#include "ring.h"
+
+enum phase {
+	WAITING, /* for one of LIMIT_TRANSFERS places */
+	IDLE,    /* nothing to do for the engine */
+	QUEUED,
+	RUNNING,
+};
+
+struct transfer {
+	struct transfer_engine *engine;
+	struct stream what; /* its strings are ours */
+	void (*wake)(void *arg);
+	void *wake_arg;
+
+	/* engine.lock */
+	struct transfer *next, *previous;
+	enum phase phase;
+	bool again; /* asked for while RUNNING */
+	bool closed;
+
+	pthread_mutex_t lock;
+	pthread_cond_t woken; /* waking ended */
+	bool admitted;
+	bool armed;
+	bool waking;     /* an engine thread is inside wake() */
+	bool deaf;       /* closing: no more wake() */
+	bool opened;     /* download: head is set */
+	bool head_taken; /* download: by transfer_open() */
+	bool finishing;  /* upload: no more bytes come */
+	bool done;
+	bool failed;
+	struct ring ring;
+	uint64_t moved; /* upload: pushed; download: pulled */
+	struct transfer_head head;
+	struct error error;
+	char message[1400]; /* the error's texts: a copy that needs no memory */
+	char detail[300];
+	char etag[BLOB_ETAG]; /* upload: of what was made */
+
+	/* engine side */
+	struct blob_reader *reader;
+	struct blob_writer *writer;
+	bool begun;
+	uint64_t offset; /* download: of the next byte to read */
+	uint64_t end;
+};
+
+struct transfer_engine {
+	struct blob *root;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct transfer *first, *last; /* to run */
+	struct transfer *waiting_first, *waiting_last;
+	unsigned active, waiting;
+	bool stopping;
+	_Atomic uint64_t started, finished, failed, bytes_in, bytes_out;
+	unsigned thread_count;
+	pthread_t threads[];
+};
+
+/* ---- engine.c ---- */
+
+/* Has an engine thread look at t. Not under engine.lock. */
+void engine_schedule(struct transfer *t);
+/* Takes a place or a seat in the queue for one. False: none left. */
+bool engine_enter(struct transfer *t);
+/* The last call of the event side: ends it now or hands it to an engine thread to end. */
+void engine_leave(struct transfer *t);
+
+/* ---- transfer.c ---- */
+
+/* Whether the call that said WAIT would say something else now. Under transfer.lock. */
+bool transfer_ready(const struct transfer *t);
+/* Keeps the first error. Under transfer.lock. */
+void transfer_fail(struct transfer *t, const struct error *e);
+void transfer_free(struct transfer *t);
+
+/* ---- upload.c, download.c ---- */
+
+/* Goes on as far as one ring's worth. -1: c's error ends the transfer; 0: nothing left to do for
+ * now; 1: more. */
+int upload_step(struct ctx *c, struct transfer *t);
+int download_step(struct ctx *c, struct transfer *t);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* Socket to store: what the ring holds is appended; after the last byte the whole becomes durable,
+ * then visible. */
+#include "base/limits.h"
+#include "transfer_impl.h"
+
+static void on_ready(void *arg)
+{
+	engine_schedule(arg);
+}
+
+static int begin(struct ctx *c, struct transfer *t)
+{
+	const struct blob_target target = {
+		.key = t->what.key,
+		.size = t->what.size,
+		.upload_id = t->what.upload_id,
+		.part = t->what.part,
+	};
+	int rc;
+
+	if (t->begun)
+		return 0;
+	rc = blob_write_begin(c, t->engine->root, &target, (struct blob_ready){ on_ready, t },
+			      &t->writer);
+	t->begun = rc == 0;
+	return rc;
+}
+
+/* Appends one run of bytes. BLOB_AGAIN; 1 none there; 0. */
+static int append(struct ctx *c, struct transfer *t, size_t *moved)
+{
+	size_t taken = 0, n;
+	char *at;
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	n = ring_bytes(&t->ring, &at);
+	pthread_mutex_unlock(&t->lock);
+	if (!n)
+		return 1;
+	rc = blob_write(c, t->writer, at, n, &taken);
+	if (rc < 0)
+		return -1;
+	*moved += taken;
+	pthread_mutex_lock(&t->lock);
+	ring_drained(&t->ring, taken);
+	pthread_mutex_unlock(&t->lock);
+	return rc;
+}
+
+static int commit(struct ctx *c, struct transfer *t)
+{
+	char etag[BLOB_ETAG] = "";
+	int rc = blob_write_commit(c, t->writer, etag);
+
+	if (rc)
+		return rc;
+	blob_write_close(TAKE(t->writer));
+	pthread_mutex_lock(&t->lock);
+	__builtin_memcpy(t->etag, etag, sizeof(etag));
+	t->done = true;
+	ring_close(&t->ring); /* no push comes after a finish */
+	pthread_mutex_unlock(&t->lock);
+	return 0;
+}
+
+int upload_step(struct ctx *c, struct transfer *t)
+{
+	size_t moved = 0;
+	bool empty, finishing;
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	empty = !t->ring.used && !t->finishing;
+	pthread_mutex_unlock(&t->lock);
+	if (empty)
+		return 0; /* only to be woken, or ended */
+	rc = begin(c, t);
+	while (rc == 0 && moved < LIMIT_RING)
+		rc = append(c, t, &moved);
+	if (rc < 0 || rc == BLOB_AGAIN)
+		return rc < 0 ? -1 : 0;
+	pthread_mutex_lock(&t->lock);
+	empty = !t->ring.used;
+	finishing = t->finishing;
+	pthread_mutex_unlock(&t->lock);
+	if (!empty)
+		return 1;
+	return finishing && commit(c, t) < 0 ? -1 : 0;
+}
