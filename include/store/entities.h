@@ -107,6 +107,7 @@ struct experiment {
 	const int64_t *last_update_time;
 	const int64_t *creation_time;
 	struct list tags;               /* struct tag */
+	const char *workspace;          /* "default": MLflow's only one while workspaces are off */
 };
 extern const struct record experiment_record;
 

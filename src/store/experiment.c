@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+#include "store/experiment.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "page.h"
+
+enum {
+	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS, EXPERIMENT_BY_NAME,
+	EXPERIMENT_TAGS_BY_NAME, EXPERIMENT_DELETE, EXPERIMENT_RESTORE, EXPERIMENT_RENAME,
+	EXPERIMENT_SET_TAG, EXPERIMENT_DELETE_TAG
+};
+
+#define COLUMNS \
+	"SELECT id::text AS experiment_id, name, artifact_location," \
+	" CASE WHEN deleted THEN 'deleted' ELSE 'active' END AS lifecycle_stage," \
+	" last_update_time, creation_time, 'default' AS workspace FROM experiments"
+
+static const struct stmt stmts[] = {
+	/* A taken name uses up no id. The location's place for the id is between $3 and $4. */
+	[EXPERIMENT_CREATE] = { "experiment_create", "ttttiTT",
+		"WITH fresh AS MATERIALIZED ("
+		"  SELECT nextval(pg_get_serial_sequence('experiments', 'id')) AS id"
+		"  WHERE NOT EXISTS (SELECT FROM experiments WHERE name = $1)"
+		"), made AS ("
+		"  INSERT INTO experiments (id, name, artifact_location, creation_time,"
+		" last_update_time)"
+		"  SELECT id, $1, coalesce($2, $3 || id || $4), $5, $5 FROM fresh"
+		"  ON CONFLICT (name) DO NOTHING RETURNING id"
+		"), tagged AS ("
+		"  INSERT INTO experiment_tags SELECT made.id, t.key, t.value"
+		"  FROM made, unnest($6, $7) AS t (key, value)"
+		") SELECT id::text AS id, NULL::boolean AS deleted FROM made"
+		" UNION ALL SELECT NULL, deleted FROM experiments WHERE name = $1" },
+	[EXPERIMENT_DEFAULT] = { "experiment_default", "ti",
+		"INSERT INTO experiments (id, name, artifact_location, creation_time,"
+		" last_update_time)"
+		" VALUES (0, 'Default', $1, $2, $2) ON CONFLICT DO NOTHING" },
+	[EXPERIMENT_GET] = { "experiment_get", "i", COLUMNS " WHERE id = $1" },
+	[EXPERIMENT_TAGS] = { "experiment_tags", "i",
+		"SELECT key, value FROM experiment_tags WHERE experiment_id = $1 ORDER BY key" },
+	[EXPERIMENT_BY_NAME] = { "experiment_by_name", "t", COLUMNS " WHERE name = $1" },
+	[EXPERIMENT_TAGS_BY_NAME] = { "experiment_tags_by_name", "t",
+		"SELECT t.key, t.value FROM experiments e JOIN experiment_tags t ON t.experiment_id"
+		" = e.id"
+		" WHERE e.name = $1 ORDER BY t.key" },
+	[EXPERIMENT_DELETE] = { "experiment_delete", "ii",
+		"WITH gone AS (UPDATE experiments SET deleted = true, last_update_time = $2"
+		"  WHERE id = $1 AND NOT deleted RETURNING id"
+		"), runs_gone AS (UPDATE runs SET deleted = true, deleted_time = $2 FROM gone"
+		"  WHERE runs.experiment_id = gone.id AND NOT runs.deleted"
+		") SELECT id::text AS id FROM gone" },
+	/* All runs come back, also those that were deleted one by one before: as MLflow does. */
+	[EXPERIMENT_RESTORE] = { "experiment_restore", "ii",
+		"WITH back AS (UPDATE experiments SET deleted = false, last_update_time = $2"
+		"  WHERE id = $1 AND deleted RETURNING id"
+		"), runs_back AS (UPDATE runs SET deleted = false, deleted_time = NULL FROM back"
+		"  WHERE runs.experiment_id = back.id AND runs.deleted"
+		") SELECT id::text AS id FROM back" },
+	[EXPERIMENT_RENAME] = { "experiment_rename", "iti",
+		"WITH named AS (UPDATE experiments SET name = $2, last_update_time = $3"
+		"  WHERE id = $1 AND NOT deleted"
+		"  AND NOT EXISTS (SELECT FROM experiments WHERE name = $2 AND id <> $1) RETURNING"
+		" id"
+		") SELECT (SELECT id::text FROM named) AS id, deleted FROM experiments WHERE id ="
+		" $1" },
+	[EXPERIMENT_SET_TAG] = { "experiment_set_tag", "ittit",
+		"WITH wanted AS (SELECT id, deleted, $5::text IS NULL"
+		"  OR EXISTS (SELECT FROM experiment_tags WHERE experiment_id = $1 AND key = $2)"
+		"  OR (SELECT count(*) FROM experiment_tags WHERE experiment_id = $1 AND"
+		" starts_with(key, $5)) < $4"
+		"  AS room FROM experiments WHERE id = $1 FOR SHARE"
+		"), written AS (INSERT INTO experiment_tags SELECT id, $2, $3 FROM wanted WHERE"
+		" room AND NOT deleted"
+		"  ON CONFLICT (experiment_id, key) DO UPDATE SET value = excluded.value"
+		") SELECT id::text AS id, deleted, room FROM wanted" },
+	[EXPERIMENT_DELETE_TAG] = { "experiment_delete_tag", "it",
+		"WITH wanted AS (SELECT id, deleted FROM experiments WHERE id = $1 FOR SHARE"
+		"), gone AS (DELETE FROM experiment_tags USING wanted"
+		"  WHERE experiment_id = wanted.id AND NOT wanted.deleted AND key = $2 RETURNING"
+		" key"
+		") SELECT id::text AS id, deleted, EXISTS (SELECT FROM gone) AS room FROM wanted" },
+};
+
+struct outcome {
+	const char *id;
+	const bool *deleted;
+	const bool *room;
+};
+
+static const struct record outcome_record = { sizeof(struct outcome), (const struct field[]){
+	STRING(struct outcome, id,      0),
+	BOOL  (struct outcome, deleted, 0),
+	BOOL  (struct outcome, room,    0),
+	END }};
+
+/* Where a path is appended to a location: before its query. */
+static size_t path_end(const char *location)
+{
+	return strcspn(location, "?");
+}
+
+const char *store_experiment_uri(struct arena *a, const char *location, const char *path)
+{
+	size_t end = path_end(location);
+	const char *slash = end && location[end - 1] == '/' ? "" : "/";
+
+	return arena_printf(a, "%.*s%s%s%s", (int)end, location, slash, path, location + end);
+}
+
+int store_experiment_create(struct ctx *c, const struct new_experiment *e, const char **id,
+                            bool *deleted)
+{
+	const char *location = store_experiment_uri(c->arena, e->artifact_root, "");
+	size_t end = path_end(location);
+	const char **keys = NEW_ARRAY(c->arena, e->tags.count, const char *);
+	const char **values = NEW_ARRAY(c->arena, e->tags.count, const char *);
+	struct outcome out = { 0 };
+	int got;
+
+	for (size_t i = 0; i < e->tags.count; i++) {
+		const struct tag *tag = LIST_AT(struct tag, &e->tags, i);
+
+		keys[i] = tag->key;
+		values[i] = tag->value ? tag->value : "";
+	}
+	got = db_one(c, &stmts[EXPERIMENT_CREATE],
+	             ARGS(TEXT(e->name), TEXT(e->artifact_location),
+	                  TEXT(arena_strndup(c->arena, location, end)), TEXT(location + end),
+	                  BIGINT(e->now),
+	                  TEXTS(keys, e->tags.count), TEXTS(values, e->tags.count)),
+	             &outcome_record, &out);
+	if (got < 0)
+		return -1;
+	*id = out.id;
+	*deleted = out.deleted && *out.deleted;
+	/* No row at all: another one took the name this very moment. */
+	return out.id ? 1 : 0;
+}
+
+int store_experiment_default(struct ctx *c, const char *artifact_root, int64_t now)
+{
+	const char *location = store_experiment_uri(c->arena, artifact_root, "0");
+	int64_t made = db_exec(c, &stmts[EXPERIMENT_DEFAULT], ARGS(TEXT(location), BIGINT(now)));
+
+	return made < 0 ? -1 : 0;
+}
+
+static int get(struct ctx *c, int statement, int tags_statement, struct db_args args,
+               struct experiment **ret)
+{
+	struct list found = { 0 };
+	struct list tags = { 0 };
+
+	db_queue_list(c, &stmts[statement], args, &experiment_record, &found);
+	db_queue_list(c, &stmts[tags_statement], args, &tag_record, &tags);
+	if (db_flush(c))
+		return -1;
+	if (!found.count)
+		return 0;
+	*ret = LIST_AT(struct experiment, &found, 0);
+	(*ret)->tags = tags;
+	return 1;
+}
+
+int store_experiment_get(struct ctx *c, int64_t id, struct experiment **ret)
+{
+	return get(c, EXPERIMENT_GET, EXPERIMENT_TAGS, ARGS(BIGINT(id)), ret);
+}
+
+int store_experiment_get_by_name(struct ctx *c, const char *name, struct experiment **ret)
+{
+	return get(c, EXPERIMENT_BY_NAME, EXPERIMENT_TAGS_BY_NAME, ARGS(TEXT(name)), ret);
+}
+
+/* ---- search ---- */
+
+enum { CELL_NAME = 1, CELL_TIMES, CELL_TAG };
+
+static const char branches[] =
+	"UNION ALL SELECT kept.at + v.kind, v.key, v.value, v.a, v.b, NULL"
+	" FROM kept JOIN experiments e ON e.id = kept.id, LATERAL (VALUES"
+	"  (1, e.name, e.artifact_location, e.id, e.deleted::int),"
+	"  (2, NULL, NULL, e.last_update_time, e.creation_time)) AS v (kind, key, value, a, b)"
+	" UNION ALL SELECT kept.at + 3, t.key, t.value, NULL, NULL, NULL"
+	" FROM kept JOIN experiment_tags t ON t.experiment_id = kept.id";
+
+static void place_cell(struct ctx *c, struct experiment *e, const struct cell *cell)
+{
+	struct tag *tags = e->tags.items;
+
+	switch (cell_kind(cell)) {
+	case CELL_NAME:
+		e->experiment_id = arena_printf(c->arena, "%lld", (long long)*cell->a);
+		e->name = cell->key;
+		e->artifact_location = cell->value;
+		e->lifecycle_stage = lifecycle_names[*cell->b];
+		e->workspace = "default";
+		break;
+	case CELL_TIMES:
+		e->last_update_time = cell->a;
+		e->creation_time = cell->b;
+		break;
+	case CELL_TAG:
+		tags[e->tags.count++] = (struct tag){ cell->key, cell->value };
+		break;
+	default:
+		break;
+	}
+}
+
+int store_experiment_search(struct ctx *c, const struct search_query *q, struct list *experiments,
+                            const char **next_token)
+{
+	struct page page;
+	struct experiment *items;
+	const uint32_t *counts;
+
+	if (page_fetch(c, q, branches, &page))
+		return -1;
+	items = NEW_ARRAY(c->arena, page.count, struct experiment);
+	counts = page_counts(c, &page.cells, page.count);
+	for (size_t i = 0; i < page.count; i++)
+		items[i].tags.items = NEW_ARRAY(c->arena, counts[i * CELL_KINDS + CELL_TAG],
+		                                struct tag);
+	for (size_t i = 0; i < page.cells.count; i++) {
+		const struct cell *cell = LIST_AT(struct cell, &page.cells, i);
+
+		place_cell(c, &items[cell_place(cell)], cell);
+	}
+	*experiments = (struct list){ .items = items, .count = page.count };
+	*next_token = page.next_token;
+	return 0;
+}
+
+/* ---- changes ---- */
+
+int store_experiment_delete(struct ctx *c, int64_t id, int64_t now)
+{
+	struct outcome out = { 0 };
+
+	return db_one(c, &stmts[EXPERIMENT_DELETE], ARGS(BIGINT(id), BIGINT(now)), &outcome_record,
+	              &out);
+}
+
+int store_experiment_restore(struct ctx *c, int64_t id, int64_t now)
+{
+	struct outcome out = { 0 };
+
+	return db_one(c, &stmts[EXPERIMENT_RESTORE], ARGS(BIGINT(id), BIGINT(now)), &outcome_record,
+	              &out);
+}
+
+int store_experiment_rename(struct ctx *c, int64_t id, const char *name, int64_t now,
+                            enum experiment_change *ret)
+{
+	struct outcome out = { 0 };
+	int got = db_one(c, &stmts[EXPERIMENT_RENAME], ARGS(BIGINT(id), TEXT(name), BIGINT(now)),
+	                 &outcome_record, &out);
+
+	if (got < 0 && c->error.code != RESOURCE_ALREADY_EXISTS)
+		return -1;
+	if (got < 0) {
+		error_clear(c);         /* taken this very moment */
+		*ret = EXPERIMENT_NAME_TAKEN;
+	} else if (!got) {
+		*ret = EXPERIMENT_MISSING;
+	} else if (*out.deleted) {
+		*ret = EXPERIMENT_DELETED;
+	} else {
+		*ret = out.id ? EXPERIMENT_CHANGED : EXPERIMENT_NAME_TAKEN;
+	}
+	return 0;
+}
+
+int store_experiment_set_tag(struct ctx *c, int64_t id, const struct tag *tag, const char *prefix,
+                             int64_t most,
+                             enum experiment_change *ret)
+{
+	struct outcome out = { 0 };
+	int got = db_one(c, &stmts[EXPERIMENT_SET_TAG],
+	                 ARGS(BIGINT(id), TEXT(tag->key), TEXT(tag->value ? tag->value : ""),
+	                      BIGINT(most), TEXT(prefix)),
+	                 &outcome_record, &out);
+
+	if (got < 0)
+		return -1;
+	if (!got)
+		*ret = EXPERIMENT_MISSING;
+	else if (!*out.room)
+		*ret = EXPERIMENT_TAGS_FULL;
+	else
+		*ret = *out.deleted ? EXPERIMENT_DELETED : EXPERIMENT_CHANGED;
+	return 0;
+}
+
+int store_experiment_delete_tag(struct ctx *c, int64_t id, const char *key,
+                                enum experiment_change *ret)
+{
+	struct outcome out = { 0 };
+	int got = db_one(c, &stmts[EXPERIMENT_DELETE_TAG], ARGS(BIGINT(id), TEXT(key)),
+	                 &outcome_record, &out);
+
+	if (got < 0)
+		return -1;
+	if (!got)
+		*ret = EXPERIMENT_MISSING;
+	else if (*out.deleted)
+		*ret = EXPERIMENT_DELETED;
+	else
+		*ret = *out.room ? EXPERIMENT_CHANGED : EXPERIMENT_TAG_MISSING;
+	return 0;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+#include "store/history.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/id.h"
+#include "db/db.h"
+#include "search/search.h"
+#include "store/settings.h"
+
+enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK, HISTORY_INTERVAL };
+
+/* Sub-selects rather than joins, so that the rows come off the primary key in order whatever the
+   statistics say. */
+#define OF_RUN \
+	"run_id = (SELECT id FROM runs WHERE uuid = $1)" \
+	" AND key_id = (SELECT id FROM keys WHERE name = $2)"
+#define OF_KEY "p.key_id = (SELECT id FROM keys WHERE name = $2)"
+#define IN_STEPS "p.step BETWEEN $4 AND $5"
+
+static const struct stmt stmts[] = {
+	[HISTORY_ALL] = { "history_all", "uti",
+		"SELECT value, timestamp, step FROM points WHERE " OF_RUN
+		" ORDER BY timestamp, step, value LIMIT $3" },
+	[HISTORY_AFTER] = { "history_after", "utiiid",
+		"SELECT value, timestamp, step FROM points WHERE " OF_RUN
+		" AND (timestamp, step, value) > ($4, $5, $6)"
+		" ORDER BY timestamp, step, value LIMIT $3" },
+	[HISTORY_BULK] = { "history_bulk", "Uti",
+		"SELECT r.uuid AS run_id, p.value, p.timestamp, p.step FROM runs r, LATERAL ("
+		"  SELECT p.value, p.timestamp, p.step FROM points p WHERE p.run_id = r.id"
+		" AND " OF_KEY
+		"  ORDER BY p.timestamp, p.step, p.value LIMIT $3) p"
+		" WHERE r.uuid = ANY($1) ORDER BY r.uuid, p.timestamp, p.step, p.value LIMIT $3" },
+	/*
+	 * $3: points that fit, $6: buckets. A count, then the bounds of the buckets (each found by
+	 * skipping along the index), then each bucket's extremes, then the points that have them:
+	 * four walks over the index and never a sort of all points. NaN is no extreme, except of a
+	 * bucket of nothing else.
+	 */
+	[HISTORY_INTERVAL] = { "history_interval", "Utiiiib",
+		"WITH RECURSIVE wanted AS MATERIALIZED ("
+		"  SELECT u.ord, r.id, r.uuid FROM unnest($1) WITH ORDINALITY AS u (uuid, ord)"
+		"  JOIN runs r ON r.uuid = u.uuid"
+		"), size AS MATERIALIZED ("
+		"  SELECT w.*, (SELECT count(*) FROM points p WHERE p.run_id = w.id AND " OF_KEY
+		" AND " IN_STEPS
+		"   ) AS points FROM wanted w"
+		"), bound AS ("
+		"  SELECT s.ord, s.id, (s.points + $6 - 1) / $6 AS width, f.*"
+		"  FROM size s, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p"
+		"   WHERE p.run_id = s.id AND " OF_KEY " AND " IN_STEPS
+		"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) f WHERE s.points > $3"
+		"  UNION ALL"
+		"  SELECT b.ord, b.id, b.width, f.*"
+		"  FROM bound b, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p"
+		"   WHERE p.run_id = b.id AND " OF_KEY " AND " IN_STEPS
+		"   AND (p.timestamp, p.step, p.value) > (b.timestamp, b.step, b.value)"
+		"   ORDER BY p.timestamp, p.step, p.value OFFSET b.width - 1 LIMIT 1) f"
+		"), bucket AS MATERIALIZED ("
+		"  SELECT ord, id, timestamp, step, value,"
+		"   lead(timestamp, 1, 9223372036854775807) OVER w AS to_timestamp,"
+		"   lead(step, 1, 9223372036854775807) OVER w AS to_step, lead(value, 1, 'NaN')"
+		" OVER w AS to_value"
+		"  FROM bound WINDOW w AS (PARTITION BY ord ORDER BY timestamp, step, value)"
+		"), extreme AS MATERIALIZED ("
+		"  SELECT b.*, e.* FROM bucket b, LATERAL (SELECT"
+		"   coalesce(min(nullif(p.value, 'NaN')), 'NaN') AS least,"
+		"   coalesce(max(nullif(p.value, 'NaN')), 'NaN') AS most,"
+		"   min(p.step) AS first_step, max(p.step) AS last_step"
+		"   FROM points p WHERE p.run_id = b.id AND " OF_KEY " AND " IN_STEPS
+		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
+		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)) e"
+		"), ends AS MATERIALIZED ("
+		"  SELECT ord, min(first_step) AS first_step, max(last_step) AS last_step FROM"
+		" extreme GROUP BY ord"
+		"), chosen AS ("
+		"  SELECT s.ord, p.timestamp, p.step, p.value FROM size s, points p"
+		"  WHERE s.points <= $3 AND p.run_id = s.id AND " OF_KEY " AND " IN_STEPS
+		"  UNION"
+		"  SELECT b.ord, p.* FROM extreme b, LATERAL (VALUES (b.least), (b.most)) AS v"
+		" (value),"
+		"   LATERAL (SELECT p.timestamp, p.step, p.value FROM points p"
+		"   WHERE p.run_id = b.id AND " OF_KEY " AND " IN_STEPS " AND p.value = v.value"
+		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
+		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)"
+		"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) p WHERE $7"
+		"  UNION"
+		"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value"
+		"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.last_step = ends.last_step,"
+		" points p"
+		"   WHERE p.run_id = b.id AND " OF_KEY " AND p.step = b.last_step"
+		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
+		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)"
+		"   ORDER BY b.ord, p.timestamp DESC, p.value DESC) AS last_point"
+		"  UNION"
+		"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value"
+		"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.first_step ="
+		" ends.first_step, points p"
+		"   WHERE $3 > 1 AND p.run_id = b.id AND " OF_KEY " AND p.step = b.first_step"
+		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
+		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)"
+		"   ORDER BY b.ord, p.timestamp, p.value) AS first_point"
+		") SELECT wanted.uuid AS run_id, chosen.value, chosen.timestamp, chosen.step"
+		" FROM chosen JOIN wanted USING (ord)"
+		" ORDER BY ord, chosen.step, chosen.timestamp, chosen.value" },
+};
+
+const struct record point_record = { sizeof(struct point), (const struct field[]){
+	STRING(struct point, key,       0),
+	DOUBLE(struct point, value,     0),
+	INT64 (struct point, timestamp, 0),
+	INT64 (struct point, step,      0),
+	STRING(struct point, run_id,    0),
+	END }};
+
+/* The key once for all: a million points have one. */
+static void name_points(const struct list *points, const char *key)
+{
+	for (size_t i = 0; i < points->count; i++)
+		LIST_AT(struct point, points, i)->key = key;
+}
+
+/* ---- one run ---- */
+
+struct position {
+	int64_t timestamp;
+	int64_t step;
+	double value;
+};
+
+static const char *purpose(struct ctx *c, const struct history_page *p)
+{
+	return arena_printf(c->arena, "history %s %s", p->run_id, p->key);
+}
+
+/* The value as its bits: exact, also for NaN. */
+static const char *make_token(struct ctx *c, const struct history_page *p, const struct point *last)
+{
+	uint64_t bits;
+
+	memcpy(&bits, last->value, sizeof(bits));
+	return token_make(c, store_settings_token_key(), purpose(c, p),
+	                  arena_printf(c->arena, "%" PRId64 " %" PRId64 " %016" PRIx64,
+	                               *last->timestamp, *last->step, bits));
+}
+
+static int open_token(struct ctx *c, const struct history_page *p, struct position *ret)
+{
+	const char *payload;
+	uint64_t bits;
+
+	if (token_open(c, store_settings_token_key(), purpose(c, p), p->page_token, &payload))
+		return -1;
+	if (sscanf(payload, "%" SCNd64 " %" SCNd64 " %" SCNx64, &ret->timestamp, &ret->step, &bits)
+	    != 3)
+		return fail(c, INVALID_PARAMETER_VALUE, "Invalid page token");
+	memcpy(&ret->value, &bits, sizeof(bits));
+	return 0;
+}
+
+int store_history(struct ctx *c, const struct history_page *p, struct list *points,
+                  const char **next_token)
+{
+	struct db_arg limit = BIGINT(p->max_results + 1);
+	struct position at;
+	uint8_t uuid[16];
+	int failed;
+
+	limit.null = !p->max_results;
+	*next_token = NULL;
+	if (p->page_token && open_token(c, p, &at))
+		return -1;
+	if (!id_parse_uuid(p->run_id, uuid))
+		return 0;
+	if (p->page_token)
+		failed = db_list(c, &stmts[HISTORY_AFTER],
+		                 ARGS(UUID(p->run_id), TEXT(p->key), limit, BIGINT(at.timestamp),
+		                      BIGINT(at.step), REAL(at.value)),
+		                 &point_record, points);
+	else
+		failed = db_list(c, &stmts[HISTORY_ALL], ARGS(UUID(p->run_id), TEXT(p->key), limit),
+		                 &point_record, points);
+	if (failed)
+		return -1;
+	name_points(points, p->key);
+	if (p->max_results && points->count > (size_t)p->max_results) {
+		points->count = (size_t)p->max_results;
+		*next_token = make_token(c, p, LIST_AT(struct point, points, points->count - 1));
+	}
+	return 0;
+}
+
+/* ---- several runs ---- */
+
+/* Those that can be run ids at all; others have no points. */
+static size_t only_uuids(struct ctx *c, const char *const *ids, size_t count,
+                         const char *const **ret)
+{
+	const char **kept = NEW_ARRAY(c->arena, count, const char *);
+	uint8_t uuid[16];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (id_parse_uuid(ids[i], uuid))
+			kept[n++] = ids[i];
+	}
+	*ret = kept;
+	return n;
+}
+
+int store_history_bulk(struct ctx *c, const char *const *run_ids, size_t count, const char *key,
+                       int64_t max_results, struct list *points)
+{
+	const char *const *ids;
+	size_t n = only_uuids(c, run_ids, count, &ids);
+
+	if (n && db_list(c, &stmts[HISTORY_BULK],
+	                 ARGS(UUIDS(ids, n), TEXT(key), BIGINT(max_results)), &point_record,
+	                 points))
+		return -1;
+	name_points(points, key);
+	return 0;
+}
+
+int store_history_interval(struct ctx *c, const struct history_interval *i, struct list *points)
+{
+	bool extremes = i->max_results >= 4;
+	int64_t buckets = extremes ? (i->max_results - 2) / 2 : 1;
+	const char *const *ids;
+	size_t n = only_uuids(c, i->run_ids, i->run_count, &ids);
+
+	if (n && db_list(c, &stmts[HISTORY_INTERVAL],
+	                 ARGS(UUIDS(ids, n), TEXT(i->key), BIGINT(i->max_results),
+	                      BIGINT(i->start_step ? *i->start_step : INT64_MIN),
+	                      BIGINT(i->end_step ? *i->end_step : INT64_MAX), BIGINT(buckets),
+	                      BOOLEAN(extremes)),
+	                 &point_record, points))
+		return -1;
+	name_points(points, i->key);
+	return 0;
+}

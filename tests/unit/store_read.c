@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* Experiments, pages of runs, histories, datasets and logged models, against a private PostgreSQL.
+   */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "db/db.h"
+#include "db/migrate.h"
+#include "db/private.h"
+#include "store/dataset.h"
+#include "store/experiment.h"
+#include "store/history.h"
+#include "store/logged_model.h"
+#include "store/run_search.h"
+#include "store/settings.h"
+
+#include <cmocka.h>            /* last: it defines fail() */
+
+#define RUN_A "000000000000000000000000000000aa"
+#define RUN_B "000000000000000000000000000000bb"
+#define MODEL "m-1"
+
+static char root[] = "/tmp/capstan-store-XXXXXX";
+static struct db_private *server;
+static struct db_pool *pool;
+static struct ctx c;
+
+static void must(int result)
+{
+	if (result < 0)
+		fail_msg("%s (%s)", c.error.message, c.error.detail ? c.error.detail : "");
+}
+
+static void run_sql(const char *sql)
+{
+	struct list rows = { 0 };
+
+	sql = arena_printf(c.arena, "WITH done AS (%s RETURNING 1) SELECT count(*)::text AS key"
+		" FROM done", sql);
+	must(db_list_sql(&c, sql, NO_ARGS, &tag_record, &rows));
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (!mkdtemp(root) || chmod(root, 0755))
+		return -1;
+	c = (struct ctx){ .arena = arena_new(LIMIT_ARENA) };
+	if (db_private_start(&c, &(struct db_private_options){ .data_dir = root, .log_dir = root,
+	                     .connections = 5 }, &server)
+	    || migrate_run(&c, db_private_conninfo(server), NULL, NULL)) {
+		print_error("%s\n", c.error.message);
+		return -1;
+	}
+	pool = db_pool_new(&(struct db_options){ .conninfo = db_private_conninfo(server),
+	                                        .size = 2 });
+	return !pool || db_get(&c, pool, 1000) || store_settings_load(&c) ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[sizeof(root) + 16];
+
+	(void)state;
+	db_put(&c, pool);
+	arena_free(c.arena);
+	db_pool_free(pool);
+	db_private_stop(server);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	return system(command);
+}
+
+/* ---- experiments ---- */
+
+static const char *create(const char *name, const char *location, struct list tags)
+{
+	struct new_experiment e = { .name = name, .artifact_location = location,
+		.artifact_root = "s3://bucket/root?endpoint=x", .tags = tags, .now = 1000 };
+	const char *id = NULL;
+	bool deleted;
+	int made = store_experiment_create(&c, &e, &id, &deleted);
+
+	must(made);
+	return made ? id : deleted ? "deleted" : "taken";
+}
+
+static void experiments(void **state)
+{
+	struct tag tags[] = { { "k", "v" }, { "a", NULL } };
+	struct experiment *e = NULL;
+	int64_t id;
+
+	(void)state;
+	must(store_experiment_default(&c, "/root", 1));
+	must(store_experiment_default(&c, "/other", 1));
+	assert_int_equal(store_experiment_get(&c, 0, &e), 1);
+	assert_string_equal(e->name, "Default");
+	assert_string_equal(e->artifact_location, "/root/0");
+
+	id = atoll(create("first", NULL, (struct list){ tags, 2 }));
+	assert_int_equal(id, 1);
+	assert_string_equal(create("first", NULL, (struct list){ 0 }), "taken");
+	assert_string_equal(create("second", "/here", (struct list){ 0 }), "2");
+	assert_int_equal(store_experiment_get_by_name(&c, "first", &e), 1);
+	assert_string_equal(e->artifact_location, "s3://bucket/root/1?endpoint=x");
+	assert_int_equal(e->tags.count, 2);
+	assert_string_equal(LIST_AT(struct tag, &e->tags, 0)->value, "");
+	assert_string_equal(e->lifecycle_stage, "active");
+	assert_int_equal(store_experiment_get(&c, 99, &e), 0);
+	assert_int_equal(store_experiment_get_by_name(&c, "nobody", &e), 0);
+}
+
+static enum experiment_change rename_to(int64_t id, const char *name)
+{
+	enum experiment_change change;
+
+	must(store_experiment_rename(&c, id, name, 2000, &change));
+	return change;
+}
+
+static enum experiment_change tag(int64_t id, const char *key, const char *prefix, int64_t most)
+{
+	enum experiment_change change;
+
+	must(store_experiment_set_tag(&c, id, &(struct tag){ key, "x" }, prefix, most, &change));
+	return change;
+}
+
+static enum experiment_change untag(int64_t id, const char *key)
+{
+	enum experiment_change change;
+
+	must(store_experiment_delete_tag(&c, id, key, &change));
+	return change;
+}
+
+static void experiment_changes(void **state)
+{
+	(void)state;
+	assert_int_equal(rename_to(1, "renamed"), EXPERIMENT_CHANGED);
+	assert_int_equal(rename_to(1, "renamed"), EXPERIMENT_CHANGED);
+	assert_int_equal(rename_to(1, "second"), EXPERIMENT_NAME_TAKEN);
+	assert_int_equal(rename_to(99, "x"), EXPERIMENT_MISSING);
+	assert_int_equal(tag(1, "view.1", "view.", 2), EXPERIMENT_CHANGED);
+	assert_int_equal(tag(1, "view.2", "view.", 2), EXPERIMENT_CHANGED);
+	assert_int_equal(tag(1, "view.3", "view.", 2), EXPERIMENT_TAGS_FULL);
+	assert_int_equal(tag(1, "view.2", "view.", 2), EXPERIMENT_CHANGED);
+	assert_int_equal(tag(99, "k", NULL, 0), EXPERIMENT_MISSING);
+	assert_int_equal(untag(1, "view.1"), EXPERIMENT_CHANGED);
+	assert_int_equal(untag(1, "view.1"), EXPERIMENT_TAG_MISSING);
+	assert_int_equal(untag(99, "k"), EXPERIMENT_MISSING);
+
+	assert_int_equal(store_experiment_delete(&c, 2, 3000), 1);
+	assert_int_equal(store_experiment_delete(&c, 2, 3000), 0);
+	assert_string_equal(create("second", NULL, (struct list){ 0 }), "deleted");
+	assert_int_equal(rename_to(2, "x"), EXPERIMENT_DELETED);
+	assert_int_equal(tag(2, "k", NULL, 0), EXPERIMENT_DELETED);
+	assert_int_equal(untag(2, "k"), EXPERIMENT_DELETED);
+	assert_int_equal(store_experiment_restore(&c, 2, 4000), 1);
+	assert_int_equal(store_experiment_restore(&c, 2, 4000), 0);
+}
+
+static void experiment_pages(void **state)
+{
+	struct search_query q = { .entity = SEARCH_EXPERIMENTS, .view = VIEW_ACTIVE,
+		.max_results = 2, .token_key = store_settings_token_key() };
+	struct list found = { 0 };
+	const char *token = NULL;
+	struct experiment *e;
+
+	(void)state;
+	must(store_experiment_search(&c, &q, &found, &token));
+	assert_int_equal(found.count, 2);
+	e = LIST_AT(struct experiment, &found, 0);
+	assert_string_equal(e->experiment_id, "1");
+	assert_string_equal(e->name, "renamed");
+	assert_int_equal(e->tags.count, 3);
+	assert_int_equal(*e->creation_time, 1000);
+	assert_int_equal(*e->last_update_time, 2000);
+	assert_non_null(token);
+	q.page_token = token;
+	must(store_experiment_search(&c, &q, &found, &token));
+	assert_int_equal(found.count, 1);
+	assert_string_equal(LIST_AT(struct experiment, &found, 0)->name, "Default");
+	assert_null(token);
+}
+
+static void locations(void **state)
+{
+	static const char *const cases[][3] = {
+		{ "/a", "x", "/a/x" }, { "/a/", "x", "/a/x" }, { "s3://b/p?q=1", "x/y",
+			"s3://b/p/x/y?q=1" },
+		{ "", "x", "/x" }, { "mlflow-artifacts:/", "1", "mlflow-artifacts:/1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(store_experiment_uri(c.arena, cases[i][0], cases[i][1]),
+		                    cases[i][2]);
+}
+
+/* ---- runs ---- */
+
+static void insert_runs(void)
+{
+	run_sql("INSERT INTO runs (uuid, experiment_id, name, status, start_time, end_time) VALUES"
+	        " ('" RUN_A "', 1, 'a', 3, 10, 20), ('" RUN_B "', 1, 'b', 1, 11, NULL)");
+	run_sql("INSERT INTO keys (name) VALUES ('m'), ('p'), ('t')");
+	run_sql("INSERT INTO latest SELECT r.id, k.id, 1, 5, 6, 'NaN' FROM runs r, keys k"
+	        " WHERE r.name = 'a' AND k.name = 'm'");
+	run_sql("INSERT INTO params SELECT r.id, k.id, 1, 'pv' FROM runs r, keys k WHERE k.name ="
+		" 'p'");
+	run_sql("INSERT INTO tags SELECT r.id, k.id, 1, 'tv' FROM runs r, keys k WHERE k.name ="
+		" 't'");
+	run_sql("INSERT INTO datasets (experiment_id, name, digest, source_type, source, profile)"
+		" VALUES"
+	        " (1, 'd1', 'x', 'local', 's1', 'prof'), (1, 'd2', 'y', 'local', 's2', NULL)");
+	run_sql("INSERT INTO run_datasets SELECT r.id, d.id FROM runs r, datasets d WHERE r.name ="
+		" 'a'");
+	run_sql("INSERT INTO run_dataset_tags SELECT i.run_id, i.dataset_id, v.k, 'train'"
+	        " FROM run_datasets i JOIN datasets d ON d.id = i.dataset_id,"
+	        " (VALUES ('mlflow.data.context'), ('other')) AS v (k) WHERE d.name = 'd2'");
+	run_sql("INSERT INTO run_models SELECT id, 'm-9', o, 7 FROM runs, (VALUES (true), (false))"
+		" AS v (o)"
+	        " WHERE name = 'a'");
+}
+
+static struct run *find_runs(struct search_query *q, size_t expected, const char **token)
+{
+	struct list runs = { 0 };
+
+	must(store_run_search(&c, q, &runs, token));
+	assert_int_equal(runs.count, expected);
+	return runs.items;
+}
+
+static void whole_runs(void **state)
+{
+	int64_t ids[] = { 1 };
+	struct search_query q = { .entity = SEARCH_RUNS, .view = VIEW_ACTIVE,
+		.experiment_ids = ids, .experiment_count = 1, .max_results = 1,
+		.token_key = store_settings_token_key() };
+	const struct dataset_input *input;
+	const struct metric *metric;
+	const char *token;
+	struct run *r;
+
+	(void)state;
+	insert_runs();
+	r = find_runs(&q, 1, &token);
+	assert_string_equal(r->info->run_id, RUN_B);
+	assert_string_equal(r->info->status, "RUNNING");
+	assert_null(r->info->end_time);
+	assert_int_equal(r->inputs->dataset_inputs.count, 0);
+	assert_non_null(token);
+
+	q.page_token = token;
+	r = find_runs(&q, 1, &token);
+	assert_null(token);
+	assert_string_equal(r->info->run_id, RUN_A);
+	assert_string_equal(r->info->status, "FINISHED");
+	assert_string_equal(r->info->experiment_id, "1");
+	assert_string_equal(r->info->user_id, "");
+	assert_string_equal(r->info->lifecycle_stage, "active");
+	assert_string_equal(r->info->artifact_uri, "s3://bucket/root/1/" RUN_A
+		"/artifacts?endpoint=x");
+	assert_int_equal(*r->info->end_time, 20);
+	assert_int_equal(r->data->metrics.count, 1);
+	metric = r->data->metrics.items;
+	assert_true(isnan(*metric->value));
+	assert_int_equal(*metric->step, 5);
+	assert_int_equal(*metric->timestamp, 6);
+	assert_int_equal(r->data->params.count, 1);
+	assert_int_equal(r->data->tags.count, 1);
+	assert_int_equal(r->inputs->dataset_inputs.count, 2);
+	input = r->inputs->dataset_inputs.items;
+	assert_string_equal(input[0].dataset->profile, "prof");
+	assert_string_equal(input[1].dataset->source, "s2");
+	assert_int_equal(input[0].tags.count, 0);
+	assert_int_equal(input[1].tags.count, 2);
+	assert_int_equal(r->inputs->model_inputs.count, 1);
+	assert_int_equal(*LIST_AT(struct model_output, &r->outputs->model_outputs, 0)->step, 7);
+
+	q.experiment_count = 0;
+	q.page_token = NULL;
+	find_runs(&q, 0, &token);
+}
+
+static void runs_follow_their_experiment(void **state)
+{
+	int64_t ids[] = { 1 };
+	struct search_query q = { .entity = SEARCH_RUNS, .view = VIEW_ACTIVE, .experiment_ids = ids,
+		.experiment_count = 1, .max_results = 9, .token_key = store_settings_token_key() };
+	const char *token;
+
+	(void)state;
+	assert_int_equal(store_experiment_delete(&c, 1, 5000), 1);
+	find_runs(&q, 0, &token);
+	q.view = VIEW_DELETED;
+	assert_string_equal(find_runs(&q, 2, &token)->info->lifecycle_stage, "deleted");
+	assert_int_equal(store_experiment_restore(&c, 1, 6000), 1);
+	q.view = VIEW_ACTIVE;
+	find_runs(&q, 2, &token);
+}
+
+static void datasets(void **state)
+{
+	int64_t ids[] = { 1, 77 };
+	const struct dataset_summary *s;
+	struct list found = { 0 };
+
+	(void)state;
+	must(store_dataset_search(&c, ids, 2, 1000, &found));
+	assert_int_equal(found.count, 2);
+	s = found.items;
+	assert_string_equal(s[0].name, "d1");
+	assert_null(s[0].context);
+	assert_string_equal(s[1].context, "train");
+	assert_string_equal(s[1].experiment_id, "1");
+}
+
+/* ---- histories ---- */
+
+static struct list page_of(const char *run_id, const char *key, int64_t max_results,
+                           const char **token)
+{
+	struct history_page p = { .run_id = run_id, .key = key, .max_results = max_results,
+		.page_token = *token };
+	struct list points = { 0 };
+
+	must(store_history(&c, &p, &points, token));
+	return points;
+}
+
+static void histories(void **state)
+{
+	const char *const runs[] = { RUN_B, "no uuid", RUN_A };
+	const char *token = NULL;
+	struct list points;
+
+	(void)state;
+	run_sql("INSERT INTO points SELECT r.id, k.id, v.* FROM runs r, keys k, (VALUES"
+	        " (10, 0, 'NaN'::float8), (10, 0, 1), (9, 1, 2), (11, 1, 3)) AS v (t, s, v) WHERE"
+	        " k.name = 'm'");
+	points = page_of(RUN_A, "m", 0, &token);
+	assert_int_equal(points.count, 4);
+	assert_null(token);
+	assert_int_equal(*LIST_AT(struct point, &points, 0)->timestamp, 9);
+	assert_true(isnan(*LIST_AT(struct point, &points, 2)->value));
+
+	points = page_of(RUN_A, "m", 3, &token);
+	assert_int_equal(points.count, 3);
+	assert_non_null(token);
+	points = page_of(RUN_A, "m", 3, &token);        /* after a NaN */
+	assert_int_equal(points.count, 1);
+	assert_true(*LIST_AT(struct point, &points, 0)->value == 3.0);
+	assert_string_equal(LIST_AT(struct point, &points, 0)->key, "m");
+	assert_null(token);
+	assert_int_equal(page_of(RUN_A, "other", 3, &token).count, 0);
+	assert_int_equal(page_of("nonsense", "m", 3, &token).count, 0);
+
+	points = (struct list){ 0 };
+	must(store_history_bulk(&c, runs, 3, "m", 6, &points));
+	assert_int_equal(points.count, 6);
+	assert_string_equal(LIST_AT(struct point, &points, 0)->run_id, RUN_A);
+	assert_string_equal(LIST_AT(struct point, &points, 5)->run_id, RUN_B);
+}
+
+static void foreign_tokens(void **state)
+{
+	struct history_page p = { .run_id = RUN_A, .key = "m", .max_results = 1 };
+	struct list points = { 0 };
+	const char *token = NULL;
+
+	(void)state;
+	must(store_history(&c, &p, &points, &token));
+	p.page_token = token;
+	p.run_id = RUN_B;
+	assert_int_equal(store_history(&c, &p, &points, &token), -1);
+	assert_int_equal(c.error.code, INVALID_PARAMETER_VALUE);
+	error_clear(&c);
+}
+
+static struct list thinned(int64_t max_results, const int64_t *from, const int64_t *to)
+{
+	const char *const runs[] = { RUN_B, RUN_A };
+	struct history_interval i = { .run_ids = runs, .run_count = 2, .key = "p",
+		.max_results = max_results, .start_step = from, .end_step = to };
+	struct list points = { 0 };
+
+	must(store_history_interval(&c, &i, &points));
+	return points;
+}
+
+static bool has(const struct list *points, const char *run_id, int64_t step)
+{
+	for (size_t i = 0; i < points->count; i++) {
+		const struct point *p = LIST_AT(struct point, points, i);
+
+		if (strcmp(p->run_id, run_id) == 0 && *p->step == step)
+			return true;
+	}
+	return false;
+}
+
+static void intervals(void **state)
+{
+	static const int64_t sizes[] = { 1, 2, 3, 4, 5, 10, 100, 320, 999, 1000, 2500 };
+	int64_t from = 100, to = 104;
+	struct list points;
+
+	(void)state;
+	/* Run a: 1,000 points, their times against their steps, with one spike each way. Run b:
+	   three points. */
+	run_sql("INSERT INTO points SELECT r.id, k.id, 5000 - i, i, CASE i WHEN 333 THEN 99 WHEN"
+		" 666 THEN -99"
+	        " WHEN 500 THEN 'NaN' ELSE sin(i) END FROM runs r, keys k, generate_series(0, 999)"
+	        " i"
+	        " WHERE r.name = 'a' AND k.name = 'p'");
+	run_sql("INSERT INTO points SELECT r.id, k.id, i, 0, i FROM runs r, keys k,"
+		" generate_series(0, 2) i"
+	        " WHERE r.name = 'b' AND k.name = 'p'");
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t of_b = sizes[i] < 3 ? (size_t)sizes[i] : 3;
+
+		points = thinned(sizes[i], NULL, NULL);
+		assert_true(points.count <= (size_t)sizes[i] + of_b);
+		assert_true(points.count > of_b);
+		assert_true(has(&points, RUN_A, 999));
+		assert_int_equal(has(&points, RUN_A, 0), sizes[i] > 1);
+		assert_true(sizes[i] < 4 || (has(&points, RUN_A, 333) && has(&points, RUN_A, 666)));
+		assert_string_equal(LIST_AT(struct point, &points, 0)->run_id, RUN_B);
+		assert_true(*LIST_AT(struct point, &points, of_b - 1)->value == 2.0);
+		for (size_t j = of_b + 1; j < points.count; j++)
+			assert_true(*LIST_AT(struct point, &points, j - 1)->step
+			            < *LIST_AT(struct point, &points, j)->step);
+	}
+	assert_int_equal(thinned(2500, NULL, NULL).count, 1003);
+	points = thinned(100, &from, &to);
+	assert_int_equal(points.count, 5);
+	assert_int_equal(thinned(2, &from, &to).count, 2);
+}
+
+/* ---- logged models ---- */
+
+static void logged_models(void **state)
+{
+	struct tag params[] = { { "p", "1" }, { "q", NULL } };
+	struct tag tags[] = { { "t", "x" } };
+	struct new_logged_model m = { .model_id = MODEL, .experiment_id = 1, .name = "name",
+		.model_type = "", .source_run_id = RUN_A, .params = { params, 2 },
+		.tags = { tags, 1 }, .now = 7 };
+	enum logged_model_change change;
+	struct logged_model *got = NULL;
+	const char *key;
+
+	(void)state;
+	must(store_logged_model_create(&c, &m, &change));
+	assert_int_equal(change, LOGGED_MODEL_CHANGED);
+	assert_int_equal(store_logged_model_get(&c, MODEL, false, &got), 1);
+	assert_string_equal(got->info->artifact_uri,
+	                    "s3://bucket/root/1/models/m-1/artifacts?endpoint=x");
+	assert_string_equal(got->info->status, "LOGGED_MODEL_PENDING");
+	assert_null(got->info->status_message);
+	assert_int_equal(got->data->params.count, 2);
+	m.experiment_id = 99;
+	must(store_logged_model_create(&c, &m, &change));
+	assert_int_equal(change, LOGGED_MODEL_NO_EXPERIMENT);
+
+	must(store_logged_model_log_params(&c, MODEL, &(struct list){ params, 1 }, &change, &key));
+	assert_int_equal(change, LOGGED_MODEL_CHANGED);
+	params[0].value = "2";
+	must(store_logged_model_log_params(&c, MODEL, &(struct list){ params, 1 }, &change, &key));
+	assert_int_equal(change, LOGGED_MODEL_PARAM_CHANGED);
+	assert_string_equal(key, "p");
+	must(store_logged_model_log_params(&c, "m-x", &(struct list){ params, 1 }, &change, &key));
+	assert_int_equal(change, LOGGED_MODEL_MISSING);
+
+	tags[0].value = "y";
+	assert_int_equal(store_logged_model_set_tags(&c, MODEL, &(struct list){ tags, 1 }), 1);
+	assert_int_equal(store_logged_model_set_tags(&c, "m-x", &(struct list){ tags, 1 }), 0);
+	assert_int_equal(store_logged_model_finalize(&c, MODEL, 2, 8), 1);
+	assert_int_equal(store_logged_model_finalize(&c, "m-x", 2, 8), 0);
+	assert_int_equal(store_logged_model_get(&c, MODEL, false, &got), 1);
+	assert_string_equal(got->info->status, "LOGGED_MODEL_READY");
+	assert_string_equal(LIST_AT(struct tag, &got->info->tags, 0)->value, "y");
+	must(store_logged_model_delete_tag(&c, MODEL, "t", &change));
+	assert_int_equal(change, LOGGED_MODEL_CHANGED);
+	must(store_logged_model_delete_tag(&c, MODEL, "t", &change));
+	assert_int_equal(change, LOGGED_MODEL_TAG_MISSING);
+	must(store_logged_model_delete_tag(&c, "m-x", "t", &change));
+	assert_int_equal(change, LOGGED_MODEL_MISSING);
+}
+
+static void logged_model_pages(void **state)
+{
+	int64_t ids[] = { 1 };
+	struct search_query q = { .entity = SEARCH_LOGGED_MODELS, .view = VIEW_ACTIVE,
+		.experiment_ids = ids, .experiment_count = 1, .max_results = 1,
+		.token_key = store_settings_token_key() };
+	struct list found = { 0 };
+	struct logged_model *got = NULL;
+	const struct metric *metrics;
+	const char *token;
+
+	(void)state;
+	run_sql("INSERT INTO logged_model_metrics SELECT m.id, r.id, 'acc', s, 1, 0.5 + s, d, d"
+	        " FROM logged_models m, runs r, (VALUES (0, ''), (1, 'd')) AS v (s, d) WHERE r.name"
+	        " = 'a'");
+	must(store_logged_model_search(&c, &q, &found, &token));
+	assert_int_equal(found.count, 1);
+	assert_null(token);
+	got = found.items;
+	assert_int_equal(got->data->metrics.count, 2);
+	metrics = got->data->metrics.items;
+	assert_string_equal(metrics[0].run_id, RUN_A);
+	assert_string_equal(metrics[0].model_id, MODEL);
+	assert_null(metrics[0].dataset_name);
+	assert_string_equal(metrics[1].dataset_digest, "d");
+	assert_true(*metrics[1].value == 1.5);
+
+	assert_int_equal(store_logged_model_delete(&c, MODEL, 9), 1);
+	assert_int_equal(store_logged_model_delete(&c, MODEL, 9), 1);
+	assert_int_equal(store_logged_model_delete(&c, "m-x", 9), 0);
+	assert_int_equal(store_logged_model_get(&c, MODEL, false, &got), 0);
+	assert_int_equal(store_logged_model_get(&c, MODEL, true, &got), 1);
+	must(store_logged_model_search(&c, &q, &found, &token));
+	assert_int_equal(found.count, 0);
+}
+
+int main(void)
+{
+	/* In this order: later ones build on what earlier ones stored. */
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(experiments),
+		cmocka_unit_test(experiment_changes),
+		cmocka_unit_test(experiment_pages),
+		cmocka_unit_test(locations),
+		cmocka_unit_test(whole_runs),
+		cmocka_unit_test(runs_follow_their_experiment),
+		cmocka_unit_test(datasets),
+		cmocka_unit_test(histories),
+		cmocka_unit_test(foreign_tokens),
+		cmocka_unit_test(intervals),
+		cmocka_unit_test(logged_models),
+		cmocka_unit_test(logged_model_pages),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
