@@ -13,6 +13,10 @@
 #ifndef STORE_WRITE_H
 #define STORE_WRITE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/ctx.h"
 #include "base/queue.h"
 #include "store/entities.h"
@@ -35,7 +39,8 @@ struct write {
 	struct new_run *create;         /* create-run: run_id below is the new run's, tags its tags */
 	const char *run_id;
 	struct list metrics;            /* struct metric: key, value, timestamp, step set; value never infinite */
-	struct list params;             /* struct tag */
+	struct list params;             /* struct tag; keys differ */
+	bool one_param;                 /* log-parameter, whose conflict has another text than log-batch's */
 	struct list tags;               /* struct tag; repeated keys: the last wins */
 	struct list datasets;           /* struct dataset_input */
 	struct list model_inputs;       /* struct model_input */
