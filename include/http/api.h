@@ -18,11 +18,24 @@
  *   STREAM_DB: the same in a worker, with c->db.
  *   INLINE(METHOD, path, handler, needs)
  *       int handler(struct ctx *, struct http_text *): answered from memory on the event thread: probes, metrics, version.
+ *   BLOCKING: the same in a worker, without c->db: /readyz.
  *
  * Variants for other mounts: *_AJAX (only /ajax-api/), *_ROOT (path as it stands, "/get-artifact").
+ * A last segment {path} or {artifact_path} takes the rest of the path, slashes included; other fields take one segment.
  */
 #ifndef HTTP_API_H
 #define HTTP_API_H
+
+#include "base/buf.h"
+
+/* What an INLINE or BLOCKING handler fills. */
+struct http_text {
+	int status;                     /* 200 unless changed */
+	const char *content_type;       /* static text; "text/plain; charset=utf-8" unless changed */
+	struct buf body;
+	const char *(*query)(const struct http_text *t, const char *name);      /* NULL: absent */
+	void *owner;
+};
 
 /* What a request needs; enforced by http/auth.c. NOTHING: open to all, probes and service info only. */
 #define HTTP_PERMISSIONS(X) \

@@ -2,8 +2,8 @@
 /* Copyright The Capstan Authors */
 
 /*
- * artifact_path_key() on any bytes: what it lets through is a canonical key, it stays the same when asked again, and no further
- * decoding makes it climb.
+ * artifact_path_key() on any bytes: what it lets through is a canonical key, it stays the same when
+ * asked again, and no further decoding makes it climb.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -39,7 +39,8 @@ static void decoded(struct ctx *c, const char *key)
 		if (!strcmp(more, key))
 			return;
 		key = more;
-		assert(*key != '/' && strcmp(key, "..") && strncmp(key, "../", 3) && !strstr(key, "/../"));
+		assert(*key != '/' && strcmp(key, "..") && strncmp(key, "../", 3) &&
+		       !strstr(key, "/../"));
 		assert(strlen(key) < 3 || strcmp(key + strlen(key) - 3, "/..") != 0);
 	}
 	assert(0);
@@ -55,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (artifact_path_key(&c, path, (enum artifact_path_use)use, &key) == 0) {
 			check(key);
 			decoded(&c, key);
-			assert(!artifact_path_key(&c, key, ARTIFACT_ANY, &again) && !strcmp(key, again));
+			assert(!artifact_path_key(&c, key, ARTIFACT_ANY, &again) &&
+			       !strcmp(key, again));
 		}
 		error_clear(&c);
 		if (location_to_key(&c, path, &key) == 0)

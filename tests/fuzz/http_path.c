@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* The strings of a request's head that we take apart ourselves: target, route, Host, Origin, file names. */
+/* The strings of a request's head that we take apart ourselves: target, route, Host, Origin,
+   file names. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* dispatch — runs a whole request's handler where its kind of row says: here, in a worker, or as
+   part of a shared commit. */
+#include "http.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "db/db.h"
+
+/* ---- request and reply records ---- */
+
+/* The path decides over what a body says about the same field. */
+static int set_fields(struct job *j)
+{
+	const struct record *r = j->match.route->request;
+
+	for (size_t i = 0; i < j->match.count; i++) {
+		const struct field *f = r->fields;
+
+		while (f->name && strcmp(f->name, j->match.names[i]) != 0)
+			f++;
+		assert(f->name); /* a row's {field} is a member of its request */
+		if (f->type == FIELD_STRING)
+			*(const char **)(void *)((char *)j->in + f->offset) = j->match.values[i];
+		else if (record_set(&j->ctx, r, f->name, j->match.values[i], j->in))
+			return -1;
+	}
+	return 0;
+}
+
+/* A request that wants to know under which URL it reached us, to hand out URLs of its own, has a
+   field for that. What a client says about itself here, it says to itself. */
+static void set_base_url(struct job *j)
+{
+	const struct field *f = j->match.route->request->fields;
+	const char *host = job_header(j, "Host"), *proto = job_header(j, "X-Forwarded-Proto");
+	const char *prefix = j->server->options.static_prefix;
+	const char **field;
+
+	while (f->name && strcmp(f->name, "request_base_url") != 0)
+		f++;
+	if (!f->name)
+		return;
+	field = (const char **)(void *)((char *)j->in + f->offset);
+	*field = NULL;
+	if (host && *host && utf8_valid(host, strlen(host)))
+		*field = arena_printf(j->ctx.arena, "%s://%s%s",
+				      proto && !strcmp(proto, "https") ? "https" : "http", host,
+				      prefix ? prefix : "");
+}
+
+static int decode(struct job *j)
+{
+	const struct record *r = j->match.route->request;
+	struct ctx *c = &j->ctx;
+	static char none[1];
+
+	j->in = arena_alloc(c->arena, r->size);
+	j->out = arena_alloc(c->arena, j->match.route->reply->size);
+	if (set_fields(j))
+		return -1;
+	/* As MLflow: a query string counts for GET alone, and then instead of a body. */
+	if ((j->method == METHOD_GET || j->method == METHOD_HEAD) &&
+	    (j->target.count || !j->size)) {
+		for (size_t i = 0; i < j->target.count; i++) {
+			const struct argument *a = &j->target.arguments[i];
+
+			if (record_set(c, r, a->name, a->value, j->in))
+				return -1;
+		}
+		if (set_fields(j))
+			return -1;
+		return record_check(c, r, j->in);
+	}
+	if (record_read(c, r, j->body ? j->body : none, j->size, j->in))
+		return -1;
+	set_base_url(j);
+	return set_fields(j);
+}
+
+static int encode(struct job *j)
+{
+	j->reply = (struct buf)BUF(j->ctx.arena, LIMIT_ARENA);
+	record_write(&j->reply, j->match.route->reply, j->out);
+	if (buf_failed(&j->reply))
+		return fail(&j->ctx, INVALID_PARAMETER_VALUE,
+			    "The answer is too large; ask for fewer items.");
+	j->status = 200;
+	j->content_type = "application/json";
+	return 0;
+}
+
+/* ---- handlers that write text ---- */
+
+static const char *text_query(const struct http_text *t, const char *name)
+{
+	const struct job *j = t->owner;
+
+	return target_argument(&j->target, name);
+}
+
+static int run_text(struct job *j)
+{
+	j->text = (struct http_text){
+		.status = 200,
+		.content_type = "text/plain; charset=utf-8",
+		.body = BUF(j->ctx.arena, 16 << 20),
+		.query = text_query,
+		.owner = j,
+	};
+	if (j->match.route->call.text(&j->ctx, &j->text))
+		return -1;
+	if (buf_failed(&j->text.body))
+		return fail(&j->ctx, INTERNAL_ERROR, "The answer is too large.");
+	j->status = j->text.status;
+	j->content_type = j->text.content_type;
+	j->reply = j->text.body;
+	return 0;
+}
+
+/* ---- shared commits ---- */
+
+static void committed(struct write *w)
+{
+	job_resume(w->owner);
+}
+
+static int prepare_write(struct job *j)
+{
+	if (decode(j))
+		return -1;
+	j->write.ctx = &j->ctx;
+	j->write.done = committed;
+	j->write.owner = j;
+	return j->match.route->call.write(&j->ctx, j->in, &j->write, j->out);
+}
+
+/* Without memory: here the connection is suspended, and an escape would leave it so. */
+static void too_busy(struct job *j, const char *message)
+{
+	j->ctx.error = (struct error){ .code = TEMPORARILY_UNAVAILABLE, .message = message };
+	job_resume(j);
+}
+
+/* The connection is suspended; the committer resumes it. */
+static void submit(struct job *j)
+{
+	j->decoded = true;
+	if (committer_submit(j->server->options.committer, &j->write))
+		return;
+	too_busy(j, "Too many writes are waiting; try again later.");
+}
+
+/* ---- workers ---- */
+
+static int work(struct ctx *c, void *arg)
+{
+	struct job *j = arg;
+	const struct route *r = j->match.route;
+
+	if (clock_ms() - j->queued_ms > HTTP_QUEUE_MS)
+		return fail(c, TEMPORARILY_UNAVAILABLE,
+			    "The request waited too long; try again later.");
+	if (r->kind == KIND_BLOCKING)
+		return run_text(j);
+	if (r->kind == KIND_WRITE)
+		return prepare_write(j);
+	/* What a client got wrong is said without a database. */
+	if (r->kind == KIND_ROUTE && decode(j))
+		return -1;
+	if (db_get(c, j->server->options.pool, HTTP_DB_WAIT_MS))
+		return -1;
+	return r->kind == KIND_STREAM_DB ? stream_decide(j) : r->call.route(c, j->in, j->out);
+}
+
+static int work_encode(struct ctx *c, void *arg)
+{
+	(void)c;
+	return encode(arg);
+}
+
+void dispatch_work(struct job *j)
+{
+	struct ctx *c = &j->ctx;
+	enum route_kind kind = j->match.route->kind;
+	int result = work_run(c, work, j);
+
+	if (c->db) {
+		if (result)
+			db_recover(c);
+		db_put(c, j->server->options.pool);
+		c->db = NULL;
+	}
+	if (result == 0 && kind == KIND_WRITE) {
+		submit(j);
+		return;
+	}
+	if (result == 0 && kind == KIND_ROUTE && work_run(c, work_encode, j))
+		assert(c->error.code); /* dispatch_finish() sees it */
+	job_resume(j);
+}
+
+/* ---- event threads ---- */
+
+int dispatch(struct job *j)
+{
+	const struct route *r = j->match.route;
+
+	if (!r) { /* preflight, OPTIONS */
+		j->state = JOB_REPLY;
+		return 0;
+	}
+	switch (r->kind) {
+	case KIND_INLINE:
+		j->state = JOB_REPLY;
+		return run_text(j);
+	case KIND_STREAM:
+		if (stream_decide(j))
+			return -1;
+		return stream_begin(j);
+	case KIND_WRITE:
+		if (j->size > LIMIT_INLINE_BODY)
+			break;
+		if (prepare_write(j))
+			return -1;
+		j->state = JOB_AWAY;
+		j->hand = HAND_COMMITTER;
+		return 0;
+	default:
+		break;
+	}
+	j->state = r->kind == KIND_STREAM_DB && r->method != METHOD_GET ? JOB_DECIDE : JOB_AWAY;
+	j->hand = HAND_WORKER;
+	return 0;
+}
+
+void dispatch_hand_over(struct job *j)
+{
+	/* First: whoever takes it may resume at once. */
+	job_suspend(j);
+	switch (j->hand) {
+	case HAND_TRANSFER:
+		transfer_arm(j->transfer);
+		return;
+	case HAND_COMMITTER:
+		submit(j);
+		return;
+	default:
+		j->queued_ms = clock_ms();
+		if (!queue_push(j->server->queue, &j->node))
+			too_busy(j, "Too many requests are waiting; try again later.");
+	}
+}
+
+/* Back from a worker or the committer, in the event thread, within work_run(). */
+void dispatch_finish(struct job *j)
+{
+	if (j->ctx.error.code)
+		return;
+	j->state = JOB_REPLY;
+	switch (j->match.route->kind) {
+	case KIND_WRITE:
+		assert(j->decoded);
+		if (encode(j))
+			assert(j->ctx.error.code);
+		break;
+	case KIND_STREAM_DB:
+		if (stream_begin(j))
+			assert(j->ctx.error.code);
+		break;
+	default:
+		break;
+	}
+}

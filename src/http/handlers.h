@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* handlers — what routes.def names: the headers of every family of handlers. */
+#ifndef HTTP_HANDLERS_H
+#define HTTP_HANDLERS_H
+
+#include "artifacts/artifact.h"
+#include "base/empty.h"
+#include "probes.h"
+#include "tracking/dataset.h"
+#include "tracking/experiment.h"
+#include "tracking/history.h"
+#include "tracking/logged_model.h"
+#include "tracking/run.h"
+#include "tracking/run_search.h"
+
+#endif

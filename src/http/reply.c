@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* reply — the answer's status, headers and body. */
+#include "http.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/arena.h"
+
+/* For when there is no memory left to say it better. */
+static char last_words[] =
+	"{\"error_code\":\"TEMPORARILY_UNAVAILABLE\",\"message\":"
+	"\"The server is out of memory; try again later.\",\"sqlstate\":\"XXM00\","
+	"\"error_class\":\"CLIENT_INTERNAL_ERROR\"}";
+
+static int render_error(struct ctx *c, void *arg)
+{
+	struct job *j = arg;
+
+	j->reply = (struct buf)BUF(c->arena, 1 << 20);
+	error_write(&c->error, &j->reply);
+	return 0;
+}
+
+/* What failed is answered as MLflow does; this replaces whatever had been written. */
+static void settle(struct job *j)
+{
+	enum error_code code = j->ctx.error.code;
+
+	if (!code)
+		return;
+	j->status = error_status(code);
+	j->content_type = "application/json";
+	stream_end(j);
+	if (work_run(&j->ctx, render_error, j)) {
+		j->status = 503;
+		j->reply = (struct buf){ .data = last_words, .size = sizeof(last_words) - 1 };
+	}
+}
+
+static const char *frame_options(const struct job *j)
+{
+	const char *x = j->server->options.x_frame_options;
+
+	return strcasecmp(x, "NONE") == 0 ? NULL : x;
+}
+
+/* As starlette's CORSMiddleware with MLflow's settings. */
+static void add_cors(struct job *j, struct MHD_Response *r)
+{
+	const struct guard *g = j->server->guard;
+	bool any = guard_any_origin(g);
+	const char *headers;
+
+	if (!j->origin)
+		return;
+	if (any)
+		MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
+	else if (guard_origin_may_read(g, j->origin))
+		MHD_add_response_header(r, "Access-Control-Allow-Origin", j->origin);
+	else
+		return;
+	if (!any)
+		MHD_add_response_header(r, "Access-Control-Allow-Credentials", "true");
+	if (!j->preflight) {
+		MHD_add_response_header(r, "Access-Control-Expose-Headers", "*");
+		return;
+	}
+	MHD_add_response_header(r, "Access-Control-Allow-Methods",
+				any ? "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+				    : "GET, POST, PUT, DELETE, OPTIONS, PATCH");
+	MHD_add_response_header(r, "Access-Control-Max-Age", "600");
+	headers = job_header(j, "Access-Control-Request-Headers");
+	if (headers)
+		MHD_add_response_header(r, "Access-Control-Allow-Headers", headers);
+}
+
+static void add_headers(struct job *j, struct MHD_Response *r)
+{
+	const struct http_server *s = j->server;
+	const char *frame = frame_options(j);
+	char range[40];
+
+	if (!s->options.disable_security) {
+		MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+		if (frame)
+			MHD_add_response_header(r, "X-Frame-Options", frame);
+		MHD_add_response_header(r, "Vary", "Origin");
+		add_cors(j, r);
+	}
+	MHD_add_response_header(r, "X-Request-Id", j->ctx.request_id);
+	if (j->allow)
+		MHD_add_response_header(r, "Allow", j->allow);
+	if (j->status == 503 || j->status == 429)
+		MHD_add_response_header(r, "Retry-After", "1");
+	if (j->status == 416 && j->head.total) {
+		snprintf(range, sizeof(range), "bytes */%llu", (unsigned long long)j->head.total);
+		MHD_add_response_header(r, "Content-Range", range);
+	}
+	if (atomic_load_explicit(&s->stopping, memory_order_relaxed))
+		MHD_add_response_header(r, "Connection", "close");
+}
+
+struct build {
+	struct job *job;
+	struct MHD_Response *response;
+};
+
+static int build(struct ctx *c, void *arg)
+{
+	struct build *b = arg;
+	struct job *j = b->job;
+
+	(void)c;
+	if (j->transfer && j->stream.kind == STREAM_DOWNLOAD) {
+		b->response = stream_response(j);
+		return 0;
+	}
+	/* The arena outlives the response: request_end() frees it. */
+	b->response = MHD_create_response_from_buffer(j->reply.size, j->reply.data,
+						      MHD_RESPMEM_PERSISTENT);
+	if (b->response && j->content_type)
+		MHD_add_response_header(b->response, "Content-Type", j->content_type);
+	if (b->response && j->transfer && j->status == 200 && *transfer_etag(j->transfer))
+		MHD_add_response_header(b->response, "ETag", transfer_etag(j->transfer));
+	return 0;
+}
+
+enum MHD_Result reply_send(struct job *j)
+{
+	struct build b = { .job = j };
+	enum MHD_Result result;
+
+	settle(j);
+	if (work_run(&j->ctx, build, &b) || !b.response)
+		return MHD_NO;
+	add_headers(j, b.response);
+	result = MHD_queue_response(j->connection, (unsigned)j->status, b.response);
+	MHD_destroy_response(b.response);
+	return result;
+}
+
+void reply_cut(struct job *j)
+{
+	const union MHD_ConnectionInfo *info;
+	char head[512];
+	int size;
+
+	settle(j);
+	info = MHD_get_connection_info(j->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	size = snprintf(head, sizeof(head),
+			"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
+			"X-Content-Type-Options: nosniff\r\n%sX-Request-Id: %s\r\nContent-Length: "
+			"%zu\r\n\r\n",
+			j->status, MHD_get_reason_phrase_for((unsigned)j->status),
+			j->status == 503 ? "Retry-After: 1\r\n" : "", j->ctx.request_id,
+			j->reply.size);
+	if (!info || size < 0 || (size_t)size >= sizeof(head))
+		return;
+	/* Best effort: nothing was sent on this connection since the last answer, so its buffer
+	   is empty. */
+	if (send(info->connect_fd, head, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE) ==
+	    size)
+		(void)!send(info->connect_fd, j->reply.data, j->reply.size,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(info->connect_fd, SHUT_WR);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/*
+ * rows — reads routes.def once with the ROW_* macros the includer defined:
+ *   ROW_ROUTE, ROW_WRITE(mount, method, path, handler, request, reply, needs)
+ *   ROW_STREAM, ROW_STREAM_DB, ROW_INLINE, ROW_BLOCKING(mount, method, path, handler, needs)
+ * No include guard: it is included several times.
+ */
+#define ROUTE(m, p, h, in, out, n)      ROW_ROUTE(MOUNT_BOTH, m, p, h, in, out, n)
+#define ROUTE_AJAX(m, p, h, in, out, n) ROW_ROUTE(MOUNT_AJAX, m, p, h, in, out, n)
+#define ROUTE_ROOT(m, p, h, in, out, n) ROW_ROUTE(MOUNT_ROOT, m, p, h, in, out, n)
+#define WRITE(m, p, h, in, out, n)      ROW_WRITE(MOUNT_BOTH, m, p, h, in, out, n)
+#define WRITE_AJAX(m, p, h, in, out, n) ROW_WRITE(MOUNT_AJAX, m, p, h, in, out, n)
+#define WRITE_ROOT(m, p, h, in, out, n) ROW_WRITE(MOUNT_ROOT, m, p, h, in, out, n)
+#define STREAM(m, p, h, n)              ROW_STREAM(MOUNT_BOTH, m, p, h, n)
+#define STREAM_AJAX(m, p, h, n)         ROW_STREAM(MOUNT_AJAX, m, p, h, n)
+#define STREAM_ROOT(m, p, h, n)         ROW_STREAM(MOUNT_ROOT, m, p, h, n)
+#define STREAM_DB(m, p, h, n)           ROW_STREAM_DB(MOUNT_BOTH, m, p, h, n)
+#define STREAM_DB_AJAX(m, p, h, n)      ROW_STREAM_DB(MOUNT_AJAX, m, p, h, n)
+#define STREAM_DB_ROOT(m, p, h, n)      ROW_STREAM_DB(MOUNT_ROOT, m, p, h, n)
+#define INLINE(m, p, h, n)              ROW_INLINE(MOUNT_BOTH, m, p, h, n)
+#define INLINE_AJAX(m, p, h, n)         ROW_INLINE(MOUNT_AJAX, m, p, h, n)
+#define INLINE_ROOT(m, p, h, n)         ROW_INLINE(MOUNT_ROOT, m, p, h, n)
+#define BLOCKING(m, p, h, n)            ROW_BLOCKING(MOUNT_BOTH, m, p, h, n)
+#define BLOCKING_AJAX(m, p, h, n)       ROW_BLOCKING(MOUNT_AJAX, m, p, h, n)
+#define BLOCKING_ROOT(m, p, h, n)       ROW_BLOCKING(MOUNT_ROOT, m, p, h, n)
+
+#include "routes.def"
+
+#undef ROUTE
+#undef ROUTE_AJAX
+#undef ROUTE_ROOT
+#undef WRITE
+#undef WRITE_AJAX
+#undef WRITE_ROOT
+#undef STREAM
+#undef STREAM_AJAX
+#undef STREAM_ROOT
+#undef STREAM_DB
+#undef STREAM_DB_AJAX
+#undef STREAM_DB_ROOT
+#undef INLINE
+#undef INLINE_AJAX
+#undef INLINE_ROOT
+#undef BLOCKING
+#undef BLOCKING_AJAX
+#undef BLOCKING_ROOT
+#undef ROW_ROUTE
+#undef ROW_WRITE
+#undef ROW_STREAM
+#undef ROW_STREAM_DB
+#undef ROW_INLINE
+#undef ROW_BLOCKING

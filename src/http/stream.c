@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* stream — artifact bodies between libmicrohttpd and the transfer engine: neither side waits for
+   the other in a thread. */
+#include "http.h"
+
+#include <assert.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "disposition.h"
+
+static const char *query(const struct stream_request *r, const char *name)
+{
+	const struct job *j = r->owner;
+
+	return target_argument(&j->target, name);
+}
+
+static const char *path_field(const struct stream_request *r, const char *name)
+{
+	const struct job *j = r->owner;
+
+	for (size_t i = 0; i < j->match.count; i++) {
+		if (strcmp(j->match.names[i], name) == 0)
+			return j->match.values[i];
+	}
+	return NULL;
+}
+
+/* Headers are libmicrohttpd's memory; a worker may read them while the connection is suspended. */
+int stream_decide(struct job *j)
+{
+	struct stream_request *r = &j->stream_request;
+
+	*r = (struct stream_request){
+		.query = query,
+		.path_field = path_field,
+		.range = job_header(j, "Range"),
+		.if_none_match = job_header(j, "If-None-Match"),
+		.if_range = job_header(j, "If-Range"),
+		.content_length = j->length,
+		.content_type = job_header(j, "Content-Type"),
+		.owner = j,
+	};
+	r->path = path_field(r, "path");
+	if (!r->path)
+		r->path = path_field(r, "artifact_path");
+	if (j->match.route->call.stream(&j->ctx, r, &j->stream))
+		return -1;
+	if (j->stream.kind == STREAM_UPLOAD && j->stream.limit && j->length > j->stream.limit)
+		return fail(&j->ctx, PAYLOAD_TOO_LARGE, "The upload is larger than %lld bytes.",
+			    (long long)j->stream.limit);
+	return 0;
+}
+
+static void wake(void *arg)
+{
+	job_resume(arg);
+}
+
+static void wait_for(struct job *j, enum job_state state)
+{
+	j->state = state;
+	j->hand = HAND_TRANSFER;
+}
+
+int stream_begin(struct job *j)
+{
+	struct transfer_engine *engine = j->server->options.transfers;
+	bool download = j->stream.kind == STREAM_DOWNLOAD;
+
+	assert(download == (j->match.route->method == METHOD_GET));
+	if (engine)
+		j->transfer = transfer_begin(engine, &j->stream, wake, j);
+	if (!j->transfer)
+		return fail(&j->ctx, TEMPORARILY_UNAVAILABLE,
+			    "Too many transfers at one time; try again later.");
+	j->state = JOB_UPLOAD;
+	return download ? stream_open(j) : 0;
+}
+
+/* The engine's words are its own memory: they go with the transfer, so they are copied. */
+static int failed(struct job *j)
+{
+	const struct error *e = transfer_error(j->transfer);
+
+	if (!e || !e->code)
+		return fail(&j->ctx, INTERNAL_ERROR, "The transfer failed.");
+	return fail_because(&j->ctx, e->code, e->detail, "%s",
+			    e->message ? e->message : error_name(e->code));
+}
+
+int stream_push(struct job *j, const char *data, size_t *size)
+{
+	if (j->conn && atomic_load_explicit(&j->conn->phase, memory_order_relaxed) != PHASE_BODY)
+		conn_phase(j->conn, PHASE_BODY);
+	while (*size) {
+		size_t taken = 0;
+
+		switch (transfer_push(j->transfer, data, *size, &taken)) {
+		case TRANSFER_READY:
+			data += taken;
+			*size -= taken;
+			break;
+		case TRANSFER_WAIT:
+			/* What is left over makes libmicrohttpd come again. */
+			*size -= taken;
+			if (*size)
+				wait_for(j, JOB_UPLOAD);
+			return 0;
+		default:
+			return failed(j);
+		}
+	}
+	return 0;
+}
+
+int stream_finish(struct job *j)
+{
+	switch (transfer_finish(j->transfer)) {
+	case TRANSFER_WAIT:
+	case TRANSFER_READY:
+		wait_for(j, JOB_FINISH);
+		return 0;
+	case TRANSFER_DONE:
+		j->status = 200;
+		j->state = JOB_REPLY;
+		return 0;
+	default:
+		return failed(j);
+	}
+}
+
+int stream_open(struct job *j)
+{
+	switch (transfer_open(j->transfer, &j->head)) {
+	case TRANSFER_WAIT:
+		wait_for(j, JOB_OPEN);
+		return 0;
+	case TRANSFER_FAILED:
+		return failed(j);
+	default:
+		j->status = j->head.status;
+		j->state = JOB_REPLY;
+		return 0;
+	}
+}
+
+static ssize_t pull(void *cls, uint64_t position, char *out, size_t size)
+{
+	struct job *j = cls;
+	size_t got = 0;
+
+	(void)position;
+	switch (transfer_pull(j->transfer, out, size, &got)) {
+	case TRANSFER_READY:
+		if (j->conn &&
+		    atomic_load_explicit(&j->conn->phase, memory_order_relaxed) != PHASE_SEND)
+			conn_phase(j->conn, PHASE_SEND);
+		return (ssize_t)got;
+	case TRANSFER_WAIT:
+		/* In this order: a wake that comes at once must find the connection suspended. */
+		job_suspend(j);
+		transfer_arm(j->transfer);
+		return 0;
+	case TRANSFER_DONE:
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	default:
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	}
+}
+
+/* Nothing that a browser would run: html, scripts, svg and xml become text (as MLflow for the
+   first two). */
+static const char *safe_type(const char *type)
+{
+	static const char *const active[] = { "html", "javascript", "ecmascript", "xml", "svg" };
+
+	if (!type)
+		return "application/octet-stream";
+	for (size_t i = 0; i < sizeof(active) / sizeof(active[0]); i++) {
+		if (strstr(type, active[i]))
+			return "text/plain";
+	}
+	return type;
+}
+
+static void add_validators(struct job *j, struct MHD_Response *response)
+{
+	const struct transfer_head *h = &j->head;
+	char date[40];
+	time_t modified = (time_t)h->modified;
+	struct tm tm;
+
+	if (h->etag[0])
+		MHD_add_response_header(response, "ETag", h->etag);
+	if (h->modified >= 0 && gmtime_r(&modified, &tm) &&
+	    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		MHD_add_response_header(response, "Last-Modified", date);
+}
+
+struct MHD_Response *stream_response(struct job *j)
+{
+	const struct transfer_head *h = &j->head;
+	struct MHD_Response *response;
+	struct buf name = BUF(j->ctx.arena, 4096);
+	char range[80];
+
+	if (h->status == 304) {
+		response = MHD_create_response_empty(MHD_RF_NONE);
+		if (response)
+			add_validators(j, response);
+		return response;
+	}
+	response = MHD_create_response_from_callback(h->length, HTTP_BLOCK, pull, j, NULL);
+	if (!response)
+		return NULL;
+	add_validators(j, response);
+	disposition_write(&name, j->stream.file_name ? j->stream.file_name : "download");
+	MHD_add_response_header(response, "Content-Disposition", buf_text(&name));
+	MHD_add_response_header(response, "Content-Type", safe_type(h->content_type));
+	MHD_add_response_header(response, "Content-Security-Policy", "sandbox; default-src 'none'");
+	MHD_add_response_header(response, "Accept-Ranges", "bytes");
+	if (h->status == 206) {
+		snprintf(range, sizeof(range), "bytes %llu-%llu/%llu", (unsigned long long)h->first,
+			 (unsigned long long)(h->first + h->length - 1),
+			 (unsigned long long)h->total);
+		MHD_add_response_header(response, "Content-Range", range);
+	}
+	return response;
+}
+
+void stream_end(struct job *j)
+{
+	if (j->transfer)
+		transfer_close(j->transfer);
+	j->transfer = NULL;
+}
