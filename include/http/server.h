@@ -25,6 +25,7 @@ struct http_options {
 	const char *x_frame_options;    /* NULL: SAMEORIGIN; "NONE": no header */
 	bool disable_security;          /* MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE */
 	bool serve_artifacts;           /* false: mlflow-artifacts routes answer 503 */
+	bool artifacts_only;            /* true: all others do, but for probes and service info */
 	bool multipart_uploads;         /* what server-info announces */
 	bool multipart_downloads;
 	bool expose_metrics;            /* GET /metrics */

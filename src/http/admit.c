@@ -160,12 +160,32 @@ static void read_length(struct job *j)
 		j->length = (int64_t)strtoll(length, NULL, 10);
 }
 
+/* The rows that stay with --artifacts-only: the artifact proxy's, and what needs nothing. */
+static bool without_tracking(const struct route *r)
+{
+	switch (r->needs) {
+	case NEEDS_NOTHING:
+	case NEEDS_READ_ARTIFACTS:
+	case NEEDS_EDIT_ARTIFACTS:
+	case NEEDS_DELETE_ARTIFACTS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int check_artifacts(struct job *j)
 {
 	static const char proxy[] = "2.0/mlflow-artifacts/";
+	const struct http_options *o = &j->server->options;
+	const struct route *r = j->match.route;
 
-	if (j->server->options.serve_artifacts ||
-	    strncmp(j->match.route->path, proxy, strlen(proxy)) != 0)
+	if (o->artifacts_only && !without_tracking(r))
+		return fail(&j->ctx, TEMPORARILY_UNAVAILABLE,
+			    "Endpoint: %s disabled due to the mlflow server running in "
+			    "`--artifacts-only` mode. To enable tracking server functionality, run "
+			    "`mlflow server` without `--artifacts-only`", j->target.path);
+	if (o->serve_artifacts || strncmp(r->path, proxy, strlen(proxy)) != 0)
 		return 0;
 	return fail(&j->ctx, TEMPORARILY_UNAVAILABLE,
 		    "Artifact serving is disabled. "

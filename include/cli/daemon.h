@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+/* daemon — the parts of the running server, started in order and stopped in the opposite one. */
+#ifndef CLI_DAEMON_H
+#define CLI_DAEMON_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/ctx.h"
+#include "cli/home.h"
+#include "cli/option.h"
+
+struct blob;
+struct committer;
+struct db_pool;
+struct db_private;
+struct http_server;
+struct transfer_engine;
+
+struct daemon {
+	const struct cli_values *values;        /* of cli_serve_command */
+	struct cli_home home;
+	const char *conninfo;
+	unsigned committers;                    /* connections that commit; the others of the pool read */
+	unsigned readers;
+	struct db_private *private;
+	atomic_bool private_stopping;
+	struct db_pool *read_pool;
+	struct db_pool *commit_pool;
+	struct committer *committer;
+	struct blob *root;
+	struct transfer_engine *transfers;
+	struct http_server *http;
+};
+
+/* Everything up to an open port. After -1 cli_daemon_stop() still has to run. */
+int cli_daemon_start(struct ctx *c, struct daemon *d) MUST_CHECK;
+
+/* Drains and stops what was started; PostgreSQL last. */
+void cli_daemon_stop(struct daemon *d);
+
+/* Stops the private PostgreSQL unless somebody else already does. */
+void cli_daemon_stop_private(struct daemon *d);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright The Capstan Authors */
+
+#include "cli/daemon.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "artifacts/artifact.h"
+#include "artifacts/artifact.h"
+#include "artifacts/transfer.h"
+#include "base/arena.h"
+#include "base/log.h"
+#include "blob/blob.h"
+#include "cli/serve.h"
+#include "db/db.h"
+#include "db/migrate.h"
+#include "db/private.h"
+#include "db/uri.h"
+#include "http/server.h"
+#include "store/write.h"
+#include "tracking/tracking.h"
+
+enum {
+	COMMITTERS = 2,                 /* a third one gains nothing */
+	STATEMENT_TIMEOUT_MS = 10000,
+	CONNECT_MS = 10000,
+	TRANSFER_THREADS = 4,
+	SPARE_CONNECTIONS = 8,          /* of the private PostgreSQL: migrations, gc, psql */
+};
+
+static int open_database(struct ctx *c, struct daemon *d)
+{
+	const struct cli_values *v = d->values;
+	const char *uri = v->text[SERVE_BACKEND_STORE_URI];
+
+	if (uri) {
+		if (db_uri_normalize(c, uri, &d->conninfo))
+			return -1;
+		log_event(LOG_INFO, "database", "uri", db_uri_redact(c, uri), NULL);
+		return 0;
+	}
+	struct db_private_options o = {
+		.data_dir = d->home.dir,
+		.log_dir = d->home.logs,
+		.bin_dir = v->text[SERVE_PG_BIN_DIR],
+		.run_as = v->text[SERVE_RUN_AS],
+		.connections = (unsigned)cli_option_number(v, SERVE_DB_POOL_SIZE) + SPARE_CONNECTIONS,
+	};
+	if (db_private_start(c, &o, &d->private))
+		return -1;
+	d->conninfo = db_private_conninfo(d->private);
+	log_event(LOG_INFO, "private PostgreSQL runs", "pid", log_fmt("%d", db_private_pid(d->private)), "log",
+	          log_fmt("%s/postgres.log", d->home.logs), NULL);
+	return cli_home_publish(c, &d->home, d->conninfo);
+}
+
+static int migrate(struct ctx *c, struct daemon *d)
+{
+	int from = 0;
+	int to = 0;
+
+	if (migrate_run(c, d->conninfo, &from, &to))
+		return -1;
+	if (from != to)
+		log_event(LOG_INFO, "schema migrated", "from", log_fmt("%d", from), "to", log_fmt("%d", to), NULL);
+	return 0;
+}
+
+static int open_pools(struct ctx *c, struct daemon *d)
+{
+	unsigned total = (unsigned)cli_option_number(d->values, SERVE_DB_POOL_SIZE);
+	struct db_options o = { .conninfo = d->conninfo, .statement_timeout_ms = STATEMENT_TIMEOUT_MS };
+
+	d->committers = total >= 2 * COMMITTERS ? COMMITTERS : 1;
+	d->readers = total - d->committers;
+	o.size = d->readers;
+	d->read_pool = db_pool_new(&o);
+	o.size = d->committers;
+	d->commit_pool = db_pool_new(&o);
+	if (!d->read_pool || !d->commit_pool)
+		return fail(c, INTERNAL_ERROR, "No memory for the database connections.");
+	if (db_get(c, d->read_pool, CONNECT_MS))
+		return -1;
+	int failed = tracking_bootstrap(c);
+	db_put(c, d->read_pool);
+	c->db = NULL;
+	if (failed)
+		return -1;
+	d->committer = committer_new(d->commit_pool, d->committers);
+	return d->committer ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for the committer.");
+}
+
+/* Where new experiments keep their artifacts, as MLflow decides it. */
+static const char *artifact_root(const struct daemon *d)
+{
+	const char *named = d->values->text[SERVE_DEFAULT_ARTIFACT_ROOT];
+
+	if (named)
+		return named;
+	return cli_option_is(d->values, SERVE_SERVE_ARTIFACTS) ? "mlflow-artifacts:/" : d->home.artifacts;
+}
+
+static int open_artifacts(struct ctx *c, struct daemon *d)
+{
+	const char *destination = d->values->text[SERVE_ARTIFACTS_DESTINATION];
+
+	if (!destination)
+		destination = d->home.artifacts;
+	d->root = blob_open(c, destination);
+	if (!d->root)
+		return -1;
+	artifacts_configure(d->root, destination, cli_option_is(d->values, SERVE_SERVE_ARTIFACTS));
+	d->transfers = transfer_engine_new(d->root, TRANSFER_THREADS);
+	return d->transfers ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for artifact transfers.");
+}
+
+static int listen_http(struct ctx *c, struct daemon *d)
+{
+	const struct cli_values *v = d->values;
+	struct http_options o = {
+		.host = v->text[SERVE_HOST],
+		.port = (unsigned)cli_option_number(v, SERVE_PORT),
+		.static_prefix = v->text[SERVE_STATIC_PREFIX],
+		.allowed_hosts = v->text[SERVE_ALLOWED_HOSTS],
+		.cors_allowed_origins = v->text[SERVE_CORS_ALLOWED_ORIGINS],
+		.x_frame_options = v->text[SERVE_X_FRAME_OPTIONS],
+		.disable_security = cli_option_is(v, SERVE_DISABLE_SECURITY),
+		.serve_artifacts = cli_option_is(v, SERVE_SERVE_ARTIFACTS),
+		.artifacts_only = cli_option_is(v, SERVE_ARTIFACTS_ONLY),
+		/* On a disk one streamed PUT beats parts that have to be put together. */
+		.multipart_uploads = false,
+		.expose_metrics = true,
+		.event_threads = (unsigned)cli_option_number(v, SERVE_EVENT_THREADS),
+		.workers = d->readers,
+		.pool = d->read_pool,
+		.committer = d->committer,
+		.transfers = d->transfers,
+	};
+	d->http = http_server_start(c, &o);
+	return d->http ? 0 : -1;
+}
+
+int cli_daemon_start(struct ctx *c, struct daemon *d)
+{
+	static struct tracking_config tracking;
+	const struct cli_values *v = d->values;
+
+	if (cli_home_open(c, v->text[SERVE_DATA_DIR], &d->home) || cli_home_lock(c, &d->home))
+		return -1;
+	tracking = (struct tracking_config){
+		.artifact_root = artifact_root(d),
+		.truncate_long_values = cli_option_is(v, SERVE_TRUNCATE_LONG_VALUES),
+	};
+	tracking_configure(&tracking);
+	if (open_database(c, d) || migrate(c, d) || open_pools(c, d) || open_artifacts(c, d))
+		return -1;
+	return listen_http(c, d);
+}
+
+void cli_daemon_stop_private(struct daemon *d)
+{
+	if (!atomic_exchange(&d->private_stopping, true))
+		db_private_stop(d->private);
+}
+
+void cli_daemon_stop(struct daemon *d)
+{
+	if (d->http)
+		http_server_stop(d->http);
+	if (d->committer)
+		committer_free(d->committer);
+	if (d->transfers)
+		transfer_engine_free(d->transfers);
+	if (d->root)
+		blob_close(d->root);
+	if (d->commit_pool)
+		db_pool_free(d->commit_pool);
+	if (d->read_pool)
+		db_pool_free(d->read_pool);
+	cli_daemon_stop_private(d);
+	if (d->home.lock >= 0)
+		close(d->home.lock);
+}
