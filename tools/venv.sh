@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Capstan Authors
+#
+# A Python environment with one pinned MLflow client and what the tests and examples need; made once, outside of the
+# repository. Prints its interpreter.
+#
+#   sh tools/venv.sh [3.17.2|2.22.0]
+set -eu
+
+version=${1:-3.17.2}
+case $version in
+3.17.2) more='scikit-learn pytest requests psycopg2-binary' ;;
+2.22.0) more='scikit-learn pytest requests' ;;
+*)
+	echo "venv.sh: no such environment: $version" >&2
+	exit 2
+	;;
+esac
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/capstan
+venv=$cache/venv-$version
+# The mark tells the next run that this one was interrupted.
+if ! [ -x "$venv/bin/pip" ]; then
+	mkdir -p "$venv"
+	touch "$venv/incomplete"
+	echo "making the Python environment $venv" >&2
+	python3 -m venv "$venv" >&2
+fi
+if [ -e "$venv/incomplete" ]; then
+	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "mlflow==$version" $more >&2
+	rm -f "$venv/incomplete"
+fi
+echo "$venv/bin/python"
