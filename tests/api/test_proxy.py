@@ -293,3 +293,15 @@ def test_not_served_when_told(new_server):
     made = requests.post(server.url + "/api/2.0/mlflow/experiments/create", json={"name": "plain"}, timeout=30).json()
     got = requests.get(server.url + "/api/2.0/mlflow/experiments/get", made, timeout=30).json()["experiment"]
     assert got["artifact_location"].startswith(os.path.join(server.data_dir, "artifacts"))
+
+
+@pytest.mark.ours
+def test_artifacts_only(new_server):
+    """--artifacts-only: the proxy and the probes serve, tracking says why it does not."""
+    server = new_server("--artifacts-only")
+    assert requests.put(server.url + BASE + "a.txt", data=b"1", timeout=30).status_code == 200
+    assert requests.get(server.url + BASE + "a.txt", timeout=30).content == b"1"
+    assert requests.get(server.url + "/health", timeout=30).text == "OK"
+    refused = requests.get(server.url + "/api/2.0/mlflow/experiments/get", {"experiment_id": "0"}, timeout=30)
+    assert refused.status_code == 503
+    assert "`--artifacts-only` mode" in refused.json()["message"]

@@ -1,0 +1,160 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Capstan Authors
+#
+# All tests, from a fresh checkout on Debian: installs what is missing, builds, and runs them. Each step prints its
+# time; the last line is "N passed, N failed".
+#
+#   sh tests/run.sh [--quick] [--full]
+#
+#   --quick   unit tests and the API suite against the release build with a private PostgreSQL: a few minutes
+#   --full    the long ones too
+#
+# Output of each step: build/tests/<step>.log
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+root=$(pwd)
+mode=
+for argument in "$@"; do
+	case $argument in
+	--quick | --full) mode=${argument#--} ;;
+	*)
+		sed -n '8,11s/^# \{0,1\}//p' "$0" >&2
+		exit 2
+		;;
+	esac
+done
+
+logs=$root/build/tests
+mkdir -p "$logs"
+passed=0
+failed=0
+broken=
+began=$(date +%s)
+export PYTHONDONTWRITEBYTECODE=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true GIT_PYTHON_REFRESH=quiet
+
+# count PASSED FAILED: adds to the sums. A step that failed without a failed test counts as one.
+count() {
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+}
+
+# step NAME COMMAND...: its output to a log; the end of that on failure.
+step() {
+	name=$1
+	shift
+	at=$(date +%s)
+	"$@" >"$logs/$name.log" 2>&1 </dev/null
+	result=$?
+	printf '%-28s %5ss  %s\n' "$name" "$(($(date +%s) - at))" "$([ $result = 0 ] && echo ok || echo "FAILED ($result)")"
+	if [ $result != 0 ]; then
+		broken="$broken $name"
+		echo "---- the end of build/tests/$name.log"
+		tail -n 60 "$logs/$name.log"
+		echo "----"
+	fi
+	return $result
+}
+
+# The number before a word on the last summary line of a log.
+number() {
+	grep -E '(passed|failed|error).* in [0-9.]+s' "$logs/$1.log" | tail -n 1 | grep -oE "[0-9]+ $2" | cut -d' ' -f1
+}
+
+# pytest_step NAME [VARIABLE=value...] -- ARGUMENT...
+pytest_step() {
+	name=$1
+	shift
+	variables=
+	while [ "$1" != -- ]; do
+		variables="$variables $1"
+		shift
+	done
+	shift
+	step "$name" env $variables "$python" -m pytest -q -p no:cacheprovider -W ignore --tb=short --durations=10 "$@"
+	result=$?
+	good=$(number "$name" passed)
+	bad=$(($(number "$name" failed | grep . || echo 0) + $(number "$name" error | grep . || echo 0)))
+	[ $result = 0 ] || [ "$bad" -gt 0 ] || bad=1
+	count "${good:-0}" "$bad"
+}
+
+# ctest_step PRESET
+ctest_step() {
+	step "unit-$1" ctest --test-dir "build/$1" --output-on-failure -j 2 --timeout 300
+	result=$?
+	total=$(grep -oE 'out of [0-9]+' "$logs/unit-$1.log" | grep -oE '[0-9]+')
+	bad=$(grep -oE '[0-9]+ tests failed' "$logs/unit-$1.log" | cut -d' ' -f1)
+	[ $result = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1
+	count "$((${total:-0} - ${bad:-0}))" "${bad:-0}"
+}
+
+# one_step NAME COMMAND...: counts as one test.
+one_step() {
+	if step "$@"; then
+		count 1 0
+	else
+		count 0 1
+	fi
+}
+
+build() {
+	cmake --preset "$1" && cmake --build --preset "$1"
+}
+
+# What cannot do without is a failure and the end.
+need() {
+	step "$@" && return
+	count 0 1
+	finish
+}
+
+finish() {
+	echo "total $(($(date +%s) - began)) s"
+	[ -z "$broken" ] || echo "failed steps:$broken"
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+	exit
+}
+
+fuzz() {
+	seconds=$1
+	build fuzz || return
+	for program in build/fuzz/tests/fuzz/fuzz_*; do
+		[ -x "$program" ] && [ -f "$program" ] || continue
+		name=${program##*/fuzz_}
+		found=$root/build/tests/fuzz-$name
+		mkdir -p "$found"
+		echo "== $name"
+		"$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$found/" "$found" \
+			"tests/fuzz/corpus/$name" || return
+	done
+}
+
+full_flag=
+[ "$mode" != full ] || full_flag=--full
+
+need packages sh tools/packages.sh install run build test
+need python sh tools/venv.sh 3.17.2
+need python-old sh tools/venv.sh 2.22.0
+python=$(sh tools/venv.sh 3.17.2)
+need build-release build release
+ctest_step release
+pytest_step api-private -- tests/api $full_flag
+[ "$mode" != quick ] || finish
+need build-sanitize build sanitize
+ctest_step sanitize
+pytest_step api-external CAPSTAN_TEST_POSTGRES=external -- tests/api $full_flag --ignore=tests/api/test_lifecycle.py \
+	--ignore=tests/api/test_cli.py --ignore=tests/api/test_old_client.py
+pytest_step api-sanitize CAPSTAN_BINARY="$root/build/sanitize/capstan" CAPSTAN_TEST_SLOW=4 -- tests/api $full_flag
+if [ -d tests/differential ]; then
+	pytest_step differential -- tests/differential
+fi
+rounds=9
+seconds=12
+[ "$mode" != full ] || { rounds=60; seconds=600; }
+one_step crash "$python" tests/crash/crash.py --rounds "$rounds"
+one_step fuzz fuzz "$seconds"
+[ "$mode" != full ] || one_step quickstart sh examples/quickstart.sh --port 5077 --once
+finish
