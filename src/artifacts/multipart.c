@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/number.h"
 #include "blob/blob.h"
 #include "config.h"
 #include "handlers.h"
@@ -87,8 +88,8 @@ int artifacts_multipart_part(struct ctx *c, const struct stream_request *r, stru
 
 	if (artifacts_proxy_ready(c) || artifact_path_key(c, r->path, ARTIFACT_FILE, &key))
 		return -1;
-	if (!upload_id || !digits || part[digits] || digits > 5 || atoi(part) < 1 ||
-	    atoi(part) > BLOB_MAX_PARTS)
+	if (!upload_id || !digits || part[digits] || digits > 5 || number_leading(part) < 1 ||
+	    number_leading(part) > BLOB_MAX_PARTS)
 		return fail(c, INVALID_PARAMETER_VALUE, "A part needs upload_id and part (1 to %d)",
 			    BLOB_MAX_PARTS);
 	*s = (struct stream){
@@ -96,7 +97,7 @@ int artifacts_multipart_part(struct ctx *c, const struct stream_request *r, stru
 		.key = key,
 		.size = r->content_length,
 		.upload_id = upload_id,
-		.part = (unsigned)atoi(part),
+		.part = (unsigned)number_leading(part),
 	};
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/number.h"
 #include "record_impl.h"
 
 struct decimal {
@@ -73,7 +74,7 @@ static void slowly(double v, struct decimal *ret)
 	}
 	e = strchr(text, 'e');
 	ret->digits = 0;
-	ret->exponent = atoi(e + 1) + 1;
+	ret->exponent = number_leading(e + 1) + 1;
 	for (; mantissa < e; mantissa++) {
 		if (*mantissa >= '0' && *mantissa <= '9') {     /* not the point, of any locale */
 			ret->digits = ret->digits * 10 + (uint64_t)(*mantissa - '0');

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "base/number.h"
 #include "internal.h"
 
 /* Any constant, the same in every replica: "capstan" in letters. */
@@ -66,7 +67,7 @@ static int run(struct ctx *c, PGconn *conn, const char *sql, int *value)
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
 		return refused(c, conn, result);
 	if (value)
-		*value = PQntuples(result) > 0 ? atoi(PQgetvalue(result, 0, 0)) : -1;
+		*value = PQntuples(result) > 0 ? number_leading(PQgetvalue(result, 0, 0)) : -1;
 	return 0;
 }
 

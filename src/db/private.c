@@ -27,6 +27,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/thread.h"
 #include "internal.h"
 #include "private_parts.h"
@@ -87,7 +88,7 @@ static bool is_ready(const struct db_private *p, pid_t pid)
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	if (atoi(text) != pid)
+	if (number_leading(text) != pid)
 		return false;
 	for (int i = 1; i < 8 && line; i++) {
 		line = strchr(line, '\n');

@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/id.h"
+#include "base/number.h"
 #include "private_parts.h"
 
 enum { LOCK_TRIES = 10, LOCK_STEP_MS = 50, LOG_MOST = 16 << 20 };
@@ -216,7 +217,7 @@ int dir_version(struct ctx *c, const struct directories *d, int *major)
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	*major = atoi(text);
+	*major = number_leading(text);
 	return *major > 0 ? 0 : fail(c, INVALID_STATE, "%s is damaged: restore the data directory from a backup", path);
 }
 

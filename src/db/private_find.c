@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "private_parts.h"
+#include "base/number.h"
 
 #define INSTALL_HINT "install PostgreSQL %d or newer, for example: apt-get install postgresql; or use a server " \
 	"of yours: --backend-store-uri postgresql://user:password@host/database"
@@ -38,7 +39,7 @@ int find_version(const char *line)
 {
 	const char *p = strstr(line, "(PostgreSQL) ");
 
-	return p ? atoi(p + strlen("(PostgreSQL) ")) : 0;
+	return p ? number_leading(p + strlen("(PostgreSQL) ")) : 0;
 }
 
 /* A directory counts by where its postgres really is: /usr/local/bin often holds a link only. */

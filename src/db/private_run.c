@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "private_parts.h"
 
 enum { FAST_MS = 10000, QUIT_MS = 5000, KILL_MS = 5000, CHILD_MS = 200, STEP_MS = 10 };
@@ -270,9 +271,9 @@ size_t run_find(const char *title, pid_t *postmaster, pid_t pids[PRIVATE_PROCESS
 		size = read_command_line(entry->d_name, line, sizeof(line));
 		kin = size ? judge(line, size, title) : STRANGER;
 		if (kin == POSTMASTER)
-			*postmaster = atoi(entry->d_name);
+			*postmaster = number_leading(entry->d_name);
 		else if (kin == BACKEND && count < PRIVATE_PROCESSES)
-			pids[count++] = atoi(entry->d_name);
+			pids[count++] = number_leading(entry->d_name);
 	}
 	if (proc)
 		closedir(proc);

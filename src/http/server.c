@@ -233,7 +233,7 @@ static bool take_options(struct http_server *s, const struct http_options *o)
 		if (*x >= 'a' && *x <= 'z')
 			*x = (char)(*x - 'a' + 'A');
 	}
-	sprintf(p, "%s%s", *prefix && *prefix != '/' ? "/" : "", prefix);
+	snprintf(p, strlen(prefix) + 2, "%s%s", *prefix && *prefix != '/' ? "/" : "", prefix);
 	s->prefix_length = strlen(p);
 	while (s->prefix_length && p[s->prefix_length - 1] == '/')
 		p[--s->prefix_length] = '\0';

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 /* Control characters, and the few further ones that Python escapes and people paste. */
@@ -134,5 +135,5 @@ void store_text_float(struct buf *to, double v)
 		if (*p != '.')
 			digits[n++] = *p;
 	}
-	add_digits(to, digits, n, atoi(strchr(text, 'e') + 1));
+	add_digits(to, digits, n, number_leading(strchr(text, 'e') + 1));
 }
