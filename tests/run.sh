@@ -121,15 +121,20 @@ finish() {
 fuzz() {
 	seconds=$1
 	build fuzz || return
+	crashed=0
 	for program in build/fuzz/tests/fuzz/fuzz_*; do
 		[ -x "$program" ] && [ -f "$program" ] || continue
-		name=${program##*/fuzz_}
-		found=$root/build/tests/fuzz-$name
+		target=${program##*/fuzz_}
+		found=$root/build/tests/fuzz-$target
 		mkdir -p "$found"
-		echo "== $name"
+		echo "== $target"
 		"$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$found/" "$found" \
-			"tests/fuzz/corpus/$name" || return
+			"tests/fuzz/corpus/$target" >"$logs/fuzz-$target.log" 2>&1 || {
+			crashed=1
+			tail -n 25 "$logs/fuzz-$target.log"
+		}
 	done
+	return "$crashed"
 }
 
 full_flag=

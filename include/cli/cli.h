@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* cli — the command line: picks the command, runs it, turns its error into one line and an exit code. */
+/* cli — the command line: picks the command, runs it, turns its error into one line and an exit
+   code. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 

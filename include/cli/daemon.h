@@ -20,10 +20,10 @@ struct http_server;
 struct transfer_engine;
 
 struct daemon {
-	const struct cli_values *values;        /* of cli_serve_command */
+	const struct cli_values *values; /* of cli_serve_command */
 	struct cli_home home;
 	const char *conninfo;
-	unsigned committers;                    /* connections that commit; the others of the pool read */
+	unsigned committers; /* connections that commit; the others of the pool read */
 	unsigned readers;
 	struct db_private *private;
 	atomic_bool private_stopping;

@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Days, hours, minutes, seconds: each at most once, in this order. False: not one (or beyond a million years). */
+/* Days, hours, minutes, seconds: each at most once, in this order. False: not one (or beyond a
+   million years). */
 bool cli_duration_parse(const char *text, int64_t *ret_ms);
 
 #endif

@@ -2,8 +2,10 @@
 /* Copyright The Capstan Authors */
 
 /*
- * option — command lines as tables. One table per command drives parsing, the environment, --help and the
- * flag table of docs/operations.md. A value comes from the flag, else from the environment (NAME, or the
+ * option — command lines as tables. One table per command drives parsing, the environment, --help
+ * and the
+ * flag table of docs/operations.md. A value comes from the flag, else from the environment (NAME,
+ * or the
  * content of the file that NAME_FILE names), else it is the default.
  */
 #ifndef CLI_OPTION_H
@@ -17,32 +19,32 @@
 
 enum cli_type {
 	CLI_TEXT,
-	CLI_NUMBER,                     /* between min and max */
-	CLI_CHOICE,                     /* one of choices, any case */
-	CLI_SWITCH,                     /* --name and, where there is one, --negation */
+	CLI_NUMBER, /* between min and max */
+	CLI_CHOICE, /* one of choices, any case */
+	CLI_SWITCH, /* --name and, where there is one, --negation */
 };
 
 struct cli_option {
-	const char *name;               /* without dashes; NULL: environment only */
-	const char *negation;           /* switches */
-	char letter;                    /* 0: none */
+	const char *name;     /* without dashes; NULL: environment only */
+	const char *negation; /* switches */
+	char letter;          /* 0: none */
 	enum cli_type type;
-	const char *env;                /* NULL: flag only */
-	const char *value;              /* what the help calls it: "URI" */
-	const char *fallback;           /* default; NULL: none */
-	const char *choices;            /* "text|json" */
+	const char *env;      /* NULL: flag only */
+	const char *value;    /* what the help calls it: "URI" */
+	const char *fallback; /* default; NULL: none */
+	const char *choices;  /* "text|json" */
 	long min, max;
-	const char *topic;              /* heading in the help: set where a new one begins */
-	const char *unused;             /* why it changes nothing here: accepted with a warning */
-	const char *refused;            /* why it cannot be had: an error when asked for */
+	const char *topic;   /* heading in the help: set where a new one begins */
+	const char *unused;  /* why it changes nothing here: accepted with a warning */
+	const char *refused; /* why it cannot be had: an error when asked for */
 	const char *help;
 };
 
 struct cli_command {
-	const char *name;               /* "serve", "db upgrade" */
-	const char *positional;         /* the one positional argument in the help: "[URL]"; NULL: none */
-	const char *summary;            /* one line */
-	const char *description;        /* text above the options */
+	const char *name;        /* "serve", "db upgrade" */
+	const char *positional;  /* the one positional argument in the help: "[URL]"; NULL: none */
+	const char *summary;     /* one line */
+	const char *description; /* text above the options */
 	const struct cli_option *options;
 	size_t count;
 };
@@ -51,15 +53,16 @@ enum cli_source { CLI_DEFAULT, CLI_ENVIRONMENT, CLI_FLAG };
 
 struct cli_values {
 	const struct cli_command *command;
-	const char **text;              /* per option; NULL: not given and no default; switches: "1" or "0" */
+	const char **text; /* per option; NULL: not given and no default; switches: "1" or "0" */
 	enum cli_source *source;
-	const char *positional;         /* NULL: none */
+	const char *positional; /* NULL: none */
 	bool help, help_markdown;
 };
 
-/* args: what follows the command's name. getenv_: getenv(), or a test's. -1: INVALID_PARAMETER_VALUE, one line. */
+/* args: what follows the command's name. getenv_: getenv(), or a test's. -1:
+   INVALID_PARAMETER_VALUE, one line. */
 int cli_option_parse(struct ctx *c, const struct cli_command *command, int count, char *const *args,
-                     const char *(*getenv_)(const char *name), struct cli_values *out) MUST_CHECK;
+		     const char *(*getenv_)(const char *name), struct cli_values *out) MUST_CHECK;
 
 /* The parsed value of an option that has a default or was given. */
 long cli_option_number(const struct cli_values *v, size_t option);

@@ -55,16 +55,18 @@ enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 static void help(FILE *to)
 {
 	fputs("Usage: capstan COMMAND [OPTIONS]\n\n"
-	      "An MLflow-compatible tracking server: one daemon, on PostgreSQL.\n\nCommands:\n", to);
+	      "An MLflow-compatible tracking server: one daemon, on PostgreSQL.\n\nCommands:\n",
+	      to);
 	for (size_t i = 0; i < COMMANDS; i++) {
 		const struct cli_command *command = commands[i].command;
 		if (command->summary && strcmp(commands[i].words[0], "server"))
 			fprintf(to, "  %-14s%s\n", command->name, command->summary);
 	}
-	fputs("\n`capstan COMMAND --help` says more. `capstan serve` with no options starts a server on "
-	      "http://127.0.0.1:5000.\n", to);
+	fputs("\n`capstan COMMAND --help` says more. `capstan serve` with no options starts a "
+	      "server on "
+	      "http://127.0.0.1:5000.\n",
+	      to);
 }
-
 
 static const char *environment(const char *name)
 {
@@ -119,7 +121,7 @@ static int run_command(size_t i, int argc, char *const *argv, int used)
 	int failed = work_run(&c, run, &call);
 	if (failed) {
 		fprintf(stderr, "capstan %s: %s\n", commands[i].command->name,
-		        c.error.message ? c.error.message : "failed");
+			c.error.message ? c.error.message : "failed");
 		if (c.error.detail)
 			fprintf(stderr, "  (%s)\n", c.error.detail);
 		if (call.wrong_use)
@@ -149,6 +151,7 @@ int cli_main(int argc, char *const *argv)
 			return run_command(i, argc, argv, used);
 	}
 	fprintf(stderr, "capstan: no such command: '%s%s%s'.\nTry 'capstan --help'.\n", first,
-	        !strcmp(first, "db") && argc > 2 ? " " : "", !strcmp(first, "db") && argc > 2 ? argv[2] : "");
+		!strcmp(first, "db") && argc > 2 ? " " : "",
+		!strcmp(first, "db") && argc > 2 ? argv[2] : "");
 	return 2;
 }

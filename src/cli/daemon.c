@@ -22,11 +22,11 @@
 #include "tracking/tracking.h"
 
 enum {
-	COMMITTERS = 2,                 /* a third one gains nothing */
+	COMMITTERS = 2, /* a third one gains nothing */
 	STATEMENT_TIMEOUT_MS = 10000,
 	CONNECT_MS = 10000,
 	TRANSFER_THREADS = 4,
-	SPARE_CONNECTIONS = 8,          /* of the private PostgreSQL: migrations, gc, psql */
+	SPARE_CONNECTIONS = 8, /* of the private PostgreSQL: migrations, gc, psql */
 };
 
 static int open_database(struct ctx *c, struct daemon *d)
@@ -45,13 +45,15 @@ static int open_database(struct ctx *c, struct daemon *d)
 		.log_dir = d->home.logs,
 		.bin_dir = v->text[SERVE_PG_BIN_DIR],
 		.run_as = v->text[SERVE_RUN_AS],
-		.connections = (unsigned)cli_option_number(v, SERVE_DB_POOL_SIZE) + SPARE_CONNECTIONS,
+		.connections =
+			(unsigned)cli_option_number(v, SERVE_DB_POOL_SIZE) + SPARE_CONNECTIONS,
 	};
 	if (db_private_start(c, &o, &d->private))
 		return -1;
 	d->conninfo = db_private_conninfo(d->private);
-	log_event(LOG_INFO, "private PostgreSQL runs", "pid", log_fmt("%d", db_private_pid(d->private)), "log",
-	          log_fmt("%s/postgres.log", d->home.logs), NULL);
+	log_event(LOG_INFO, "private PostgreSQL runs", "pid",
+		  log_fmt("%d", db_private_pid(d->private)), "log",
+		  log_fmt("%s/postgres.log", d->home.logs), NULL);
 	return cli_home_publish(c, &d->home, d->conninfo);
 }
 
@@ -63,14 +65,16 @@ static int migrate(struct ctx *c, struct daemon *d)
 	if (migrate_run(c, d->conninfo, &from, &to))
 		return -1;
 	if (from != to)
-		log_event(LOG_INFO, "schema migrated", "from", log_fmt("%d", from), "to", log_fmt("%d", to), NULL);
+		log_event(LOG_INFO, "schema migrated", "from", log_fmt("%d", from), "to",
+			  log_fmt("%d", to), NULL);
 	return 0;
 }
 
 static int open_pools(struct ctx *c, struct daemon *d)
 {
 	unsigned total = (unsigned)cli_option_number(d->values, SERVE_DB_POOL_SIZE);
-	struct db_options o = { .conninfo = d->conninfo, .statement_timeout_ms = STATEMENT_TIMEOUT_MS };
+	struct db_options o = { .conninfo = d->conninfo,
+				.statement_timeout_ms = STATEMENT_TIMEOUT_MS };
 
 	d->committers = total >= 2 * COMMITTERS ? COMMITTERS : 1;
 	d->readers = total - d->committers;
@@ -88,7 +92,8 @@ static int open_pools(struct ctx *c, struct daemon *d)
 	if (failed)
 		return -1;
 	d->committer = committer_new(d->commit_pool, d->committers);
-	return d->committer ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for the committer.");
+	return d->committer ? 0
+			    : fail(c, INTERNAL_ERROR, "No memory or threads for the committer.");
 }
 
 /* Where new experiments keep their artifacts, as MLflow decides it. */
@@ -98,7 +103,8 @@ static const char *artifact_root(const struct daemon *d)
 
 	if (named)
 		return named;
-	return cli_option_is(d->values, SERVE_SERVE_ARTIFACTS) ? "mlflow-artifacts:/" : d->home.artifacts;
+	return cli_option_is(d->values, SERVE_SERVE_ARTIFACTS) ? "mlflow-artifacts:/"
+							       : d->home.artifacts;
 }
 
 static int open_artifacts(struct ctx *c, struct daemon *d)
@@ -112,7 +118,9 @@ static int open_artifacts(struct ctx *c, struct daemon *d)
 		return -1;
 	artifacts_configure(d->root, destination, cli_option_is(d->values, SERVE_SERVE_ARTIFACTS));
 	d->transfers = transfer_engine_new(d->root, TRANSFER_THREADS);
-	return d->transfers ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for artifact transfers.");
+	return d->transfers
+		       ? 0
+		       : fail(c, INTERNAL_ERROR, "No memory or threads for artifact transfers.");
 }
 
 static int listen_http(struct ctx *c, struct daemon *d)

@@ -11,7 +11,8 @@
 
 enum { COMMAND_CONNECTIONS = 4 };
 
-static int open_private(struct ctx *c, const struct cli_database_options *o, struct cli_database *ret)
+static int open_private(struct ctx *c, const struct cli_database_options *o,
+			struct cli_database *ret)
 {
 	int pid;
 	int running = cli_home_owner(c, o->data_dir, &pid, &ret->conninfo);
@@ -20,15 +21,19 @@ static int open_private(struct ctx *c, const struct cli_database_options *o, str
 		return -1;
 	if (running && !*ret->conninfo)
 		return fail(c, INVALID_PARAMETER_VALUE,
-		            "The capstan on %s (pid %d) uses a database of its own choice: name it with "
-		            "--backend-store-uri.", o->data_dir, pid);
+			    "The capstan on %s (pid %d) uses a database of its own choice: name it "
+			    "with "
+			    "--backend-store-uri.",
+			    o->data_dir, pid);
 	if (running)
 		return 0;
 	const char *cluster = arena_printf(c->arena, "%s/postgres", o->data_dir);
 	if (access(cluster, F_OK))
 		return fail(c, INVALID_PARAMETER_VALUE,
-		            "There is no database in %s: name the data directory with --data-dir or the database "
-		            "with --backend-store-uri.", o->data_dir);
+			    "There is no database in %s: name the data directory with --data-dir "
+			    "or the database "
+			    "with --backend-store-uri.",
+			    o->data_dir);
 	if (cli_home_open(c, o->data_dir, &ret->home) || cli_home_lock(c, &ret->home))
 		return -1;
 	struct db_private_options private = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* capstan gc: removes deleted runs, logged models and experiments for good, with their artifacts. */
+/* capstan gc: removes what was deleted for good, with its artifacts. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,48 +19,72 @@
 enum { BATCH = 200, IDS_MAX = 100000, CONNECT_MS = 10000 };
 
 enum {
-	OPTION_OLDER_THAN, OPTION_RUN_IDS, OPTION_EXPERIMENT_IDS, OPTION_MODEL_IDS, OPTION_URI,
-	OPTION_DESTINATION, OPTION_DATA_DIR, OPTION_PG_BIN_DIR, OPTION_RUN_AS, OPTION_JOBS, OPTION_JOB_IDS,
-	OPTION_TRACKING_URI, OPTION_WORKSPACE, OPTION_ALL_WORKSPACES, OPTIONS
+	OPTION_OLDER_THAN,
+	OPTION_RUN_IDS,
+	OPTION_EXPERIMENT_IDS,
+	OPTION_MODEL_IDS,
+	OPTION_URI,
+	OPTION_DESTINATION,
+	OPTION_DATA_DIR,
+	OPTION_PG_BIN_DIR,
+	OPTION_RUN_AS,
+	OPTION_JOBS,
+	OPTION_JOB_IDS,
+	OPTION_TRACKING_URI,
+	OPTION_WORKSPACE,
+	OPTION_ALL_WORKSPACES,
+	OPTIONS
 };
 
 static const char no_jobs[] = "there are no job records";
 static const char no_workspaces[] = "there is one workspace";
 
+/* clang-format off */
 static const struct cli_option options[OPTIONS] = {
 	[OPTION_OLDER_THAN] = { .name = "older-than", .value = "TIME",
-		.help = "Only what was deleted longer ago than this, as 1d2h3m4s; decimals are fine." },
+		.help = "Only what was deleted longer ago than this, as 1d2h3m4s; decimals are "
+		        "fine." },
 	[OPTION_RUN_IDS] = { .name = "run-ids", .value = "LIST",
-		.help = "Comma-separated runs; they must be deleted. Naming anything leaves all else alone." },
+		.help = "Comma-separated runs; they must be deleted. Naming anything leaves all "
+		        "else alone." },
 	[OPTION_EXPERIMENT_IDS] = { .name = "experiment-ids", .value = "LIST",
 		.help = "Comma-separated experiments, with all their runs; they must be deleted." },
 	[OPTION_MODEL_IDS] = { .name = "logged-model-ids", .value = "LIST",
 		.help = "Comma-separated logged models; they must be deleted." },
-	[OPTION_URI] = { .name = "backend-store-uri", .env = "MLFLOW_BACKEND_STORE_URI", .value = "URI",
-		.help = "The database. By default the private one of the data directory, whether a daemon runs on "
+	[OPTION_URI] = { .name = "backend-store-uri", .env = "MLFLOW_BACKEND_STORE_URI",
+		.value = "URI",
+		.help = "The database. By default the private one of the data directory, whether "
+		        "a daemon runs on "
 		        "it or not." },
-	[OPTION_DESTINATION] = { .name = "artifacts-destination", .env = "MLFLOW_ARTIFACTS_DESTINATION",
-		.value = "URI", .help = "Where the server keeps artifacts. By default artifacts/ in the data directory." },
+	[OPTION_DESTINATION] = { .name = "artifacts-destination",
+		.env = "MLFLOW_ARTIFACTS_DESTINATION",
+		.value = "URI", .help = "Where the server keeps artifacts. By default artifacts/ "
+		        "in the data directory." },
 	[OPTION_DATA_DIR] = { .name = "data-dir", .env = "CAPSTAN_DATA_DIR", .value = "DIR",
 		.fallback = "./capstan-data", .help = "The daemon's directory." },
 	[OPTION_PG_BIN_DIR] = { .name = "pg-bin-dir", .env = "CAPSTAN_PG_BIN_DIR", .value = "DIR",
 		.help = "Where initdb and postgres are." },
 	[OPTION_RUN_AS] = { .name = "run-as", .env = "CAPSTAN_RUN_AS", .value = "USER",
 		.help = "Who the private PostgreSQL runs as." },
-	[OPTION_JOBS] = { .name = "jobs", .type = CLI_SWITCH, .fallback = "0", .unused = no_jobs, .help = "" },
+	[OPTION_JOBS] = { .name = "jobs", .type = CLI_SWITCH, .fallback = "0", .unused = no_jobs,
+		.help = "" },
 	[OPTION_JOB_IDS] = { .name = "job-ids", .value = "LIST", .unused = no_jobs, .help = "" },
 	[OPTION_TRACKING_URI] = { .name = "tracking-uri", .value = "URI",
-		.unused = "artifacts are removed in their directory, not through a server", .help = "" },
-	[OPTION_WORKSPACE] = { .name = "workspace", .value = "NAME", .unused = no_workspaces, .help = "" },
+		.unused = "artifacts are removed in their directory, not through a "
+		        "server", .help = "" },
+	[OPTION_WORKSPACE] = { .name = "workspace", .value = "NAME", .unused = no_workspaces,
+		.help = "" },
 	[OPTION_ALL_WORKSPACES] = { .name = "all-workspaces", .type = CLI_SWITCH, .fallback = "0",
 		.unused = no_workspaces, .help = "" },
 };
+/* clang-format on */
 
 const struct cli_command cli_gc_command = {
 	.name = "gc",
 	.summary = "Remove deleted runs and experiments for good, with their artifacts.",
-	.description = "Remove deleted runs, logged models and experiments for good, with their artifacts. What is not "
-	               "deleted is never touched. A server may go on meanwhile.",
+	.description = "Remove deleted runs, logged models and experiments for good, with their "
+		       "artifacts. What is not "
+		       "deleted is never touched. A server may go on meanwhile.",
 	.options = options,
 	.count = OPTIONS,
 };
@@ -69,7 +93,7 @@ struct gc {
 	const struct cli_values *values;
 	struct db_pool *pool;
 	int64_t before;
-	uint64_t freed;                 /* bytes of artifacts */
+	uint64_t freed; /* bytes of artifacts */
 	uint64_t removed;
 };
 
@@ -98,7 +122,7 @@ static int remove_artifacts(struct ctx *c, struct gc *g, const struct gc_item *i
 {
 	uint64_t bytes = 0;
 
-	if (!item->artifact_uri)        /* an experiment's lie with its runs and models */
+	if (!item->artifact_uri) /* an experiment's lie with its runs and models */
 		return 0;
 	if (!artifacts_delete_tree(c, item->artifact_uri, &bytes)) {
 		g->freed += bytes;
@@ -106,7 +130,10 @@ static int remove_artifacts(struct ctx *c, struct gc *g, const struct gc_item *i
 	}
 	if (c->error.code != NOT_IMPLEMENTED && c->error.code != INVALID_PARAMETER_VALUE)
 		return -1;
-	fprintf(stderr, "capstan gc: %s is not below the artifact destination and stays.\n", item->artifact_uri);
+	fprintf(stderr,
+		"capstan gc: %s is not below the artifact destination and "
+		"stays.\n",
+		item->artifact_uri);
 	error_clear(c);
 	return 0;
 }
@@ -142,7 +169,8 @@ static int remove_children(struct ctx *c, struct gc *g, int64_t experiment)
 		struct list items = { .count = BATCH };
 		for (int64_t after = -1; items.count == BATCH; after = last_row(&items)) {
 			items = (struct list){ 0 };
-			if (store_gc_children(c, (enum gc_kind)kind, experiment, after, BATCH, &items))
+			if (store_gc_children(c, (enum gc_kind)kind, experiment, after, BATCH,
+					      &items))
 				return -1;
 			if (!items.count)
 				break;
@@ -164,7 +192,7 @@ static int remove_items(struct ctx *c, struct gc *g, enum gc_kind kind, const st
 
 /* Named ones: all must exist, be deleted and old enough before any is touched. */
 static int check_named(struct ctx *c, const struct gc *g, enum gc_kind kind, const struct list *ids,
-                       const struct list *items)
+		       const struct list *items)
 {
 	for (size_t i = 0; i < ids->count; i++) {
 		const char *id = *LIST_AT(const char *, ids, i);
@@ -174,15 +202,21 @@ static int check_named(struct ctx *c, const struct gc *g, enum gc_kind kind, con
 				item = LIST_AT(struct gc_item, items, k);
 		}
 		if (!item)
-			return fail(c, RESOURCE_DOES_NOT_EXIST, "%s with id=%s not found", nouns[kind], id);
+			return fail(c, RESOURCE_DOES_NOT_EXIST,
+				    "%s with id=%s not "
+				    "found",
+				    nouns[kind], id);
 		if (!*item->deleted)
 			return fail(c, INVALID_PARAMETER_VALUE,
-			            "%s %s is not in `deleted` lifecycle stage. Only deleted ones can be removed.",
-			            nouns[kind], id);
+				    "%s %s is not in `deleted` lifecycle stage. Only deleted "
+				    "ones can be removed.",
+				    nouns[kind], id);
 		if (*item->changed >= g->before)
 			return fail(c, INVALID_PARAMETER_VALUE,
-			            "%s %s is not older than the required age. Only those older than %s can be "
-			            "removed.", nouns[kind], id, g->values->text[OPTION_OLDER_THAN]);
+				    "%s %s is not older than the required age. Only those older "
+				    "than %s can be "
+				    "removed.",
+				    nouns[kind], id, g->values->text[OPTION_OLDER_THAN]);
 	}
 	return 0;
 }
@@ -248,8 +282,10 @@ static int collect_on(struct ctx *c, struct gc *g, const struct cli_database *da
 		return -1;
 	if (version != migrate_latest())
 		return fail(c, INVALID_STATE,
-		            "The database's schema has version %d, this program's %d: run `capstan db upgrade` "
-		            "of the newer one first.", version, migrate_latest());
+			    "The database's schema has version %d, this program's %d: run "
+			    "`capstan db upgrade` "
+			    "of the newer one first.",
+			    version, migrate_latest());
 	g->pool = db_pool_new(&o);
 	if (!g->pool)
 		return fail(c, INTERNAL_ERROR, "No memory.");
@@ -264,7 +300,7 @@ int cli_gc(struct ctx *c, const struct cli_values *v)
 {
 	struct gc g = { .values = v, .before = INT64_MAX };
 	struct cli_database_options o = { v->text[OPTION_URI], v->text[OPTION_DATA_DIR],
-	                                  v->text[OPTION_PG_BIN_DIR], v->text[OPTION_RUN_AS] };
+					  v->text[OPTION_PG_BIN_DIR], v->text[OPTION_RUN_AS] };
 	struct cli_database database;
 	int64_t age = 0;
 
@@ -272,8 +308,10 @@ int cli_gc(struct ctx *c, const struct cli_values *v)
 	if (v->text[OPTION_OLDER_THAN]) {
 		if (!cli_duration_parse(v->text[OPTION_OLDER_THAN], &age))
 			return fail(c, INVALID_PARAMETER_VALUE,
-			            "Could not parse any time information from '%s'. Examples of valid strings: "
-			            "'8h', '2d8h5m20s', '2m4s'", v->text[OPTION_OLDER_THAN]);
+				    "Could not parse any time information from '%s'. Examples of "
+				    "valid strings: "
+				    "'8h', '2d8h5m20s', '2m4s'",
+				    v->text[OPTION_OLDER_THAN]);
 		g.before = clock_wall_ms() - age;
 	}
 	const char *destination = v->text[OPTION_DESTINATION];
@@ -289,7 +327,8 @@ int cli_gc(struct ctx *c, const struct cli_values *v)
 	cli_database_close(&database);
 	blob_close(root);
 	if (g.removed || !failed)
-		printf("Removed %llu runs, models and experiments; %llu bytes of artifacts freed.\n",
+		printf("Removed %llu runs, models and experiments; %llu bytes of artifacts "
+		       "freed.\n",
 		       (unsigned long long)g.removed, (unsigned long long)g.freed);
 	return failed;
 }

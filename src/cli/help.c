@@ -45,7 +45,7 @@ static void spell(char *out, size_t size, const struct cli_option *o)
 		snprintf(out, size, "--%s / --%s", o->name, o->negation);
 	else
 		snprintf(out, size, "%s--%s%s%s", letter, o->name, o->value ? " " : "",
-		         o->value ? o->value : "");
+			 o->value ? o->value : "");
 }
 
 static void option_help(FILE *to, const struct cli_option *o)
@@ -57,10 +57,11 @@ static void option_help(FILE *to, const struct cli_option *o)
 	if (!o->help)
 		return;
 	snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s%s%s", o->unused ? "Accepted, unused: " : "",
-	         o->unused ? o->unused : o->help, o->unused ? "." : "", o->env ? " [env: " : "",
-	         o->env ? o->env : "", o->env ? "]" : "", o->fallback && !o->unused ? " [default: " : "",
-	         o->fallback && !o->unused ? o->fallback : "", o->fallback && !o->unused ? "]" : "",
-	         o->refused ? " [not yet available]" : "");
+		 o->unused ? o->unused : o->help, o->unused ? "." : "", o->env ? " [env: " : "",
+		 o->env ? o->env : "", o->env ? "]" : "",
+		 o->fallback && !o->unused ? " [default: " : "",
+		 o->fallback && !o->unused ? o->fallback : "", o->fallback && !o->unused ? "]" : "",
+		 o->refused ? " [not yet available]" : "");
 	if (strlen(left) + 4 > INDENT)
 		fprintf(to, "  %s\n%*s", left, INDENT, "");
 	else
@@ -70,8 +71,9 @@ static void option_help(FILE *to, const struct cli_option *o)
 
 void cli_option_help(FILE *to, const struct cli_command *command)
 {
-	fprintf(to, "Usage: capstan %s%s%s%s\n\n", command->name, command->count ? " [OPTIONS]" : "",
-	        command->positional ? " " : "", command->positional ? command->positional : "");
+	fprintf(to, "Usage: capstan %s%s%s%s\n\n", command->name,
+		command->count ? " [OPTIONS]" : "", command->positional ? " " : "",
+		command->positional ? command->positional : "");
 	wrap(to, command->description, 0, 0);
 	for (size_t i = 0; i < command->count; i++) {
 		if (command->options[i].topic)
@@ -80,13 +82,15 @@ void cli_option_help(FILE *to, const struct cli_command *command)
 			option_help(to, &command->options[i]);
 	}
 	fprintf(to, "%s  %-*s%s\n", command->count ? "\n" : "\nOptions:\n", INDENT - 2, "--help",
-	        "Show this text.");
+		"Show this text.");
 	bool environment = false;
 	for (size_t i = 0; i < command->count; i++)
 		environment |= command->options[i].env != NULL;
 	if (environment)
-		fputs("\nA flag wins over the environment. Each NAME of the environment may instead be given as "
-		      "NAME_FILE,\nthe path of a file that holds the value.\n", to);
+		fputs("\nA flag wins over the environment. Each NAME of the environment may "
+		      "instead be given as "
+		      "NAME_FILE,\nthe path of a file that holds the value.\n",
+		      to);
 }
 
 static void cell(FILE *to, const char *text)
@@ -106,10 +110,10 @@ void cli_option_markdown(FILE *to, const struct cli_command *command)
 		char left[LEFT] = "";
 		if (o->name)
 			spell(left, sizeof(left), o);
-		fprintf(to, "| %s%s%s | %s%s%s | ", *left ? "`" : "", left, *left ? "`" : "", o->env ? "`" : "",
-		        o->env ? o->env : "", o->env ? "`" : "");
+		fprintf(to, "| %s%s%s | %s%s%s | ", *left ? "`" : "", left, *left ? "`" : "",
+			o->env ? "`" : "", o->env ? o->env : "", o->env ? "`" : "");
 		fprintf(to, "%s%s%s | ", o->fallback ? "`" : "", o->fallback ? o->fallback : "",
-		        o->fallback ? "`" : "");
+			o->fallback ? "`" : "");
 		if (o->unused)
 			fputs("accepted, unused: ", to);
 		cell(to, o->unused ? o->unused : o->help ? o->help : "");

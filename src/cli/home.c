@@ -20,7 +20,8 @@
 
 enum { PID_FILE_MAX = 4096, STOP_POLL_MS = 20, LOCK_TRIES = 25 };
 
-/* Parents as needed. Others may pass through, because a root daemon's PostgreSQL runs as somebody else. */
+/* Parents as needed. Others may pass through, because a root daemon's PostgreSQL runs as somebody
+   else. */
 static int make_dirs(struct ctx *c, const char *dir)
 {
 	char *path = arena_strdup(c->arena, dir);
@@ -30,13 +31,13 @@ static int make_dirs(struct ctx *c, const char *dir)
 			continue;
 		*at = 0;
 		if (mkdir(path, 0755) && errno != EEXIST)
-			return fail(c, INVALID_PARAMETER_VALUE, "Cannot create the directory %s: %s.", path,
-			            strerror(errno));
+			return fail(c, INVALID_PARAMETER_VALUE,
+				    "Cannot create the directory %s: %s.", path, strerror(errno));
 		*at = '/';
 	}
 	if (mkdir(dir, 0711) && errno != EEXIST)
-		return fail(c, INVALID_PARAMETER_VALUE, "Cannot create the data directory %s: %s.", dir,
-		            strerror(errno));
+		return fail(c, INVALID_PARAMETER_VALUE, "Cannot create the data directory %s: %s.",
+			    dir, strerror(errno));
 	return 0;
 }
 
@@ -61,12 +62,14 @@ int cli_home_open(struct ctx *c, const char *dir, struct cli_home *ret)
 	if (make_dirs(c, dir))
 		return -1;
 	if (!realpath(dir, absolute))
-		return fail(c, INVALID_PARAMETER_VALUE, "Cannot use the data directory %s: %s.", dir,
-		            strerror(errno));
+		return fail(c, INVALID_PARAMETER_VALUE, "Cannot use the data directory %s: %s.",
+			    dir, strerror(errno));
 	if (access(absolute, R_OK | W_OK | X_OK))
 		return fail(c, INVALID_PARAMETER_VALUE,
-		            "No permission to write in the data directory %s: give it to this user, or choose "
-		            "another with --data-dir.", absolute);
+			    "No permission to write in the data directory %s: give it to this "
+			    "user, or choose "
+			    "another with --data-dir.",
+			    absolute);
 	ret->dir = arena_strdup(c->arena, absolute);
 	ret->logs = make_below(c, absolute, "logs");
 	ret->artifacts = make_below(c, absolute, "artifacts");
@@ -78,7 +81,8 @@ static const char *pid_path(struct ctx *c, const char *dir)
 	return arena_printf(c->arena, "%s/capstan.pid", dir);
 }
 
-/* 1: ours. 0: held by the daemon *pid. Whoever only looks (cli_home_owner) holds it for a moment: try again. */
+/* 1: ours. 0: held by the daemon *pid. Whoever only looks (cli_home_owner) holds it for a moment:
+   try again. */
 static int take_lock(struct ctx *c, const char *dir, int fd, int *pid)
 {
 	const char *conninfo;
@@ -87,7 +91,8 @@ static int take_lock(struct ctx *c, const char *dir, int fd, int *pid)
 		if (!flock(fd, LOCK_EX | LOCK_NB))
 			return 1;
 		if (errno != EWOULDBLOCK)
-			return fail(c, INVALID_STATE, "Cannot lock %s/capstan.pid: %s.", dir, strerror(errno));
+			return fail(c, INVALID_STATE, "Cannot lock %s/capstan.pid: %s.", dir,
+				    strerror(errno));
 		int found = cli_home_owner(c, dir, pid, &conninfo);
 		if (found)
 			return found < 0 ? -1 : 0;
@@ -104,13 +109,16 @@ int cli_home_lock(struct ctx *c, struct cli_home *home)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
-		return fail(c, INVALID_PARAMETER_VALUE, "Cannot open %s: %s.", path, strerror(errno));
+		return fail(c, INVALID_PARAMETER_VALUE, "Cannot open %s: %s.", path,
+			    strerror(errno));
 	int locked = take_lock(c, home->dir, fd, &pid);
 	if (locked <= 0) {
 		close(fd);
 		return fail(c, INVALID_STATE,
-		            "Another capstan (pid %d) runs on the data directory %s: stop it with --stop, or "
-		            "choose another with --data-dir.", pid, home->dir);
+			    "Another capstan (pid %d) runs on the data directory %s: stop it with "
+			    "--stop, or "
+			    "choose another with --data-dir.",
+			    pid, home->dir);
 	}
 	int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)size, 0) != size) {
@@ -129,7 +137,7 @@ int cli_home_publish(struct ctx *c, const struct cli_home *home, const char *con
 
 	if (pwrite(home->lock, text, size, 0) != (ssize_t)size)
 		return fail(c, INSUFFICIENT_STORAGE, "Cannot write %s/capstan.pid: %s.", home->dir,
-		            strerror(errno));
+			    strerror(errno));
 	return 0;
 }
 
@@ -144,7 +152,8 @@ int cli_home_owner(struct ctx *c, const char *dir, int *pid, const char **connin
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)
-		return fail(c, INVALID_PARAMETER_VALUE, "Cannot open %s: %s.", path, strerror(errno));
+		return fail(c, INVALID_PARAMETER_VALUE, "Cannot open %s: %s.", path,
+			    strerror(errno));
 	bool held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
 	ssize_t got = held ? pread(fd, text, PID_FILE_MAX, 0) : 0;
 	close(fd);
@@ -175,12 +184,14 @@ int cli_home_stop(struct ctx *c, const char *dir, int wait_ms, int *pid)
 		if (!found || (first && *pid != first))
 			break;
 		if (!first && kill(*pid, SIGTERM))
-			return fail(c, PERMISSION_DENIED, "Cannot stop the capstan with pid %d: %s.", *pid,
-			            strerror(errno));
+			return fail(c, PERMISSION_DENIED,
+				    "Cannot stop the capstan with pid %d: %s.", *pid,
+				    strerror(errno));
 		first = *pid;
 		if (clock_ms() > deadline)
-			return fail(c, INVALID_STATE, "The capstan with pid %d did not end within %d s.", *pid,
-			            wait_ms / 1000);
+			return fail(c, INVALID_STATE,
+				    "The capstan with pid %d did not end within %d s.", *pid,
+				    wait_ms / 1000);
 		poll(NULL, 0, STOP_POLL_MS);
 	}
 	*pid = first;

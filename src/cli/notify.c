@@ -15,7 +15,8 @@ int cli_notify(const char *socket_path, const char *state)
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	size_t size = socket_path ? strlen(socket_path) : 0;
 
-	if (size < 2 || size > sizeof(to.sun_path) - 1 || (*socket_path != '/' && *socket_path != '@'))
+	if (size < 2 || size > sizeof(to.sun_path) - 1 ||
+	    (*socket_path != '/' && *socket_path != '@'))
 		return -1;
 	memcpy(to.sun_path, socket_path, size);
 	if (*socket_path == '@')
@@ -24,8 +25,10 @@ int cli_notify(const char *socket_path, const char *state)
 	if (fd < 0)
 		return -1;
 	/* An abstract address is as long as it is said to be: no byte after the name. */
-	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + (*socket_path == '/'));
-	ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, length);
+	socklen_t length =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + (*socket_path == '/'));
+	ssize_t sent =
+		sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, length);
 	close(fd);
 	return sent < 0 ? -1 : 0;
 }

@@ -62,7 +62,8 @@ static const char *as_choice(struct ctx *c, const char *choices, const char *tex
 	return NULL;
 }
 
-static int set(struct ctx *c, struct cli_values *v, size_t i, const char *text, enum cli_source source)
+static int set(struct ctx *c, struct cli_values *v, size_t i, const char *text,
+	       enum cli_source source)
 {
 	const struct cli_option *o = &v->command->options[i];
 	const char *name = shown(c, o, source);
@@ -74,13 +75,14 @@ static int set(struct ctx *c, struct cli_values *v, size_t i, const char *text, 
 	case CLI_NUMBER:
 		if (as_number(text, &number) || number < o->min || number > o->max)
 			return fail(c, INVALID_PARAMETER_VALUE,
-			            "%s must be a whole number from %ld to %ld, not '%s'.", name, o->min, o->max,
-			            text);
+				    "%s must be a whole number from %ld to %ld, not '%s'.", name,
+				    o->min, o->max, text);
 		break;
 	case CLI_CHOICE:
 		text = as_choice(c, o->choices, text);
 		if (!text)
-			return fail(c, INVALID_PARAMETER_VALUE, "%s must be one of %s.", name, o->choices);
+			return fail(c, INVALID_PARAMETER_VALUE, "%s must be one of %s.", name,
+				    o->choices);
 		break;
 	case CLI_SWITCH:
 		if (as_switch(text, &text))
@@ -108,7 +110,8 @@ static int read_file(struct ctx *c, const char *env, const char *path, const cha
 	if (fd >= 0)
 		close(fd);
 	if (fd < 0 || got < 0)
-		return fail(c, INVALID_PARAMETER_VALUE, "%s: cannot read '%s': %s.", env, path, strerror(error));
+		return fail(c, INVALID_PARAMETER_VALUE, "%s: cannot read '%s': %s.", env, path,
+			    strerror(error));
 	while (size && (text[size - 1] == '\n' || text[size - 1] == '\r'))
 		text[--size] = 0;
 	if (strlen(text) != size)
@@ -119,7 +122,7 @@ static int read_file(struct ctx *c, const char *env, const char *path, const cha
 
 /* NAME or NAME_FILE; an empty one counts as not set, as MLflow's command line has it. */
 static int from_environment(struct ctx *c, struct cli_values *v, size_t i,
-                            const char *(*getenv_)(const char *name))
+			    const char *(*getenv_)(const char *name))
 {
 	const char *env = v->command->options[i].env;
 	const char *file_env = arena_printf(c->arena, "%s_FILE", env);
@@ -130,7 +133,8 @@ static int from_environment(struct ctx *c, struct cli_values *v, size_t i,
 		text = NULL;
 	if (path && *path) {
 		if (text)
-			return fail(c, INVALID_PARAMETER_VALUE, "Set %s or %s, not both.", env, file_env);
+			return fail(c, INVALID_PARAMETER_VALUE, "Set %s or %s, not both.", env,
+				    file_env);
 		if (read_file(c, file_env, path, &text))
 			return -1;
 	}
@@ -138,12 +142,15 @@ static int from_environment(struct ctx *c, struct cli_values *v, size_t i,
 }
 
 /* Which option a long name means; *negated tells which of a switch's two. */
-static int find_long(const struct cli_command *command, const char *name, size_t size, bool *negated)
+static int find_long(const struct cli_command *command, const char *name, size_t size,
+		     bool *negated)
 {
 	for (size_t i = 0; i < command->count; i++) {
 		const struct cli_option *o = &command->options[i];
-		*negated = o->negation && strlen(o->negation) == size && !memcmp(o->negation, name, size);
-		if (*negated || (o->name && strlen(o->name) == size && !memcmp(o->name, name, size)))
+		*negated = o->negation && strlen(o->negation) == size &&
+			   !memcmp(o->negation, name, size);
+		if (*negated ||
+		    (o->name && strlen(o->name) == size && !memcmp(o->name, name, size)))
 			return (int)i;
 	}
 	return -1;
@@ -165,11 +172,12 @@ struct cursor {
 };
 
 /* The value of option i: what is attached to its flag, else the next argument. */
-static int take_value(struct ctx *c, struct cli_values *v, struct cursor *in, size_t i, const char *attached)
+static int take_value(struct ctx *c, struct cli_values *v, struct cursor *in, size_t i,
+		      const char *attached)
 {
 	if (!attached && in->at == in->count)
 		return fail(c, INVALID_PARAMETER_VALUE, "Option '--%s' needs an argument.",
-		            v->command->options[i].name);
+			    v->command->options[i].name);
 	return set(c, v, i, attached ? attached : in->args[in->at++], CLI_FLAG);
 }
 
@@ -186,11 +194,13 @@ static int take_long(struct ctx *c, struct cli_values *v, struct cursor *in, con
 	}
 	int i = find_long(v->command, arg, size, &negated);
 	if (i < 0)
-		return fail(c, INVALID_PARAMETER_VALUE, "No such option: '--%.*s'.", (int)size, arg);
+		return fail(c, INVALID_PARAMETER_VALUE, "No such option: '--%.*s'.", (int)size,
+			    arg);
 	if (v->command->options[i].type != CLI_SWITCH)
 		return take_value(c, v, in, (size_t)i, equals ? equals + 1 : NULL);
 	if (equals)
-		return fail(c, INVALID_PARAMETER_VALUE, "Option '--%.*s' takes no value.", (int)size, arg);
+		return fail(c, INVALID_PARAMETER_VALUE, "Option '--%.*s' takes no value.",
+			    (int)size, arg);
 	return set(c, v, (size_t)i, negated ? "0" : "1", CLI_FLAG);
 }
 
@@ -200,7 +210,8 @@ static int take(struct ctx *c, struct cli_values *v, struct cursor *in, bool *on
 
 	if (*only_positional || arg[0] != '-' || !arg[1]) {
 		if (!v->command->positional || v->positional)
-			return fail(c, INVALID_PARAMETER_VALUE, "Got an unexpected argument: '%s'.", arg);
+			return fail(c, INVALID_PARAMETER_VALUE, "Got an unexpected argument: '%s'.",
+				    arg);
 		v->positional = arg;
 		return 0;
 	}
@@ -220,16 +231,17 @@ static int check_refused(struct ctx *c, const struct cli_values *v)
 {
 	for (size_t i = 0; i < v->command->count; i++) {
 		const struct cli_option *o = &v->command->options[i];
-		bool asked = v->source[i] != CLI_DEFAULT && (o->type != CLI_SWITCH || cli_option_is(v, i));
+		bool asked = v->source[i] != CLI_DEFAULT &&
+			     (o->type != CLI_SWITCH || cli_option_is(v, i));
 		if (o->refused && asked)
-			return fail(c, INVALID_PARAMETER_VALUE, "%s: %s.", shown(c, o, v->source[i]),
-			            o->refused);
+			return fail(c, INVALID_PARAMETER_VALUE, "%s: %s.",
+				    shown(c, o, v->source[i]), o->refused);
 	}
 	return 0;
 }
 
 int cli_option_parse(struct ctx *c, const struct cli_command *command, int count, char *const *args,
-                     const char *(*getenv_)(const char *name), struct cli_values *out)
+		     const char *(*getenv_)(const char *name), struct cli_values *out)
 {
 	struct cursor in = { count, args, 0 };
 	bool only_positional = false;
@@ -256,10 +268,11 @@ int cli_option_parse(struct ctx *c, const struct cli_command *command, int count
 long cli_option_number(const struct cli_values *v, size_t option)
 {
 	long number = 0;
+	int failed;
 
 	assert(v->text[option]);
-	if (as_number(v->text[option], &number))
-		assert(!"a checked number");
+	failed = as_number(v->text[option], &number);
+	assert(!failed); /* it was checked */
 	return number;
 }
 

@@ -42,7 +42,8 @@ static void configure_log(const struct cli_values *v)
 	log_configure(level, strcmp(v->text[SERVE_LOG_FORMAT], "json") ? LOG_TEXT : LOG_JSON);
 }
 
-/* Few malloc arenas keep the memory of many threads small; ten thousand clients need descriptors. */
+/* Few malloc arenas keep the memory of many threads small; ten thousand clients need descriptors.
+   */
 static void configure_process(void)
 {
 	struct rlimit files;
@@ -60,7 +61,7 @@ static int check_options(struct ctx *c, const struct cli_values *v)
 
 	if (prefix && (*prefix != '/' || prefix[strlen(prefix) - 1] == '/'))
 		return fail(c, INVALID_PARAMETER_VALUE,
-		            "--static-prefix must begin with a '/' and must not end with one.");
+			    "--static-prefix must begin with a '/' and must not end with one.");
 	return 0;
 }
 
@@ -71,11 +72,15 @@ static void warn_open(const struct cli_values *v)
 
 	cli_option_unused(v, warn_unused);
 	if (cli_option_is(v, SERVE_DISABLE_SECURITY))
-		log_event(LOG_WARN, "security checks are off: any web page can use this server", NULL);
+		log_event(LOG_WARN, "security checks are off: any web page can use this server",
+			  NULL);
 	else if (hosts && !strcmp(hosts, "*"))
-		log_event(LOG_WARN, "all Host headers are accepted: no protection against DNS rebinding", NULL);
+		log_event(LOG_WARN,
+			  "all Host headers are accepted: no protection against DNS rebinding",
+			  NULL);
 	if (origins && !strcmp(origins, "*"))
-		log_event(LOG_WARN, "all origins are allowed: any web page can use this server", NULL);
+		log_event(LOG_WARN, "all origins are allowed: any web page can use this server",
+			  NULL);
 }
 
 static void tell(const char *state)
@@ -87,19 +92,22 @@ static void announce(struct ctx *c, const struct daemon *d, int64_t began)
 {
 	const char *host = d->values->text[SERVE_HOST];
 	bool bare_ipv6 = strchr(host, ':') && *host != '[';
-	const char *url = arena_printf(c->arena, "http://%s%s%s:%u%s", bare_ipv6 ? "[" : "", host,
-	                               bare_ipv6 ? "]" : "", http_server_port(d->http),
-	                               d->values->text[SERVE_STATIC_PREFIX] ?
-	                               d->values->text[SERVE_STATIC_PREFIX] : "");
+	const char *url = arena_printf(
+		c->arena, "http://%s%s%s:%u%s", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
+		http_server_port(d->http),
+		d->values->text[SERVE_STATIC_PREFIX] ? d->values->text[SERVE_STATIC_PREFIX] : "");
 
-	log_event(LOG_INFO, "listening", "url", url, "pid", log_fmt("%d", (int)getpid()), "data_dir", d->home.dir,
-	          "ms", log_fmt("%lld", (long long)(clock_ms() - began)), NULL);
-	tell(arena_printf(c->arena, "READY=1\nMAINPID=%d\nSTATUS=Listening on %s", (int)getpid(), url));
+	log_event(LOG_INFO, "listening", "url", url, "pid", log_fmt("%d", (int)getpid()),
+		  "data_dir", d->home.dir, "ms", log_fmt("%lld", (long long)(clock_ms() - began)),
+		  NULL);
+	tell(arena_printf(c->arena, "READY=1\nMAINPID=%d\nSTATUS=Listening on %s", (int)getpid(),
+			  url));
 }
 
 static void wait_for_signal(int signals)
 {
-	int interval = cli_notify_interval(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"), getpid());
+	int interval =
+		cli_notify_interval(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"), getpid());
 	int number;
 
 	while (!(number = cli_signals_wait(signals, -1, interval))) {
@@ -113,7 +121,7 @@ static void wait_for_signal(int signals)
 struct hurry {
 	struct daemon *daemon;
 	int signals;
-	int done;                       /* eventfd: the orderly stop is over */
+	int done; /* eventfd: the orderly stop is over */
 };
 
 static void *hurry_run(void *arg)

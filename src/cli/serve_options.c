@@ -9,21 +9,27 @@ static const char unused_process[] = "the daemon is one process and sizes its ow
 static const char unused_python[] = "there is no Python web server behind this daemon";
 static const char unused_secrets[] = "there is no AI gateway whose secrets could be cached";
 
+/* clang-format off */
 static const struct cli_option options[SERVE_OPTIONS] = {
 	[SERVE_BACKEND_STORE_URI] = { .name = "backend-store-uri", .topic = "Storage",
 		.env = "MLFLOW_BACKEND_STORE_URI", .value = "URI",
-		.help = "PostgreSQL (13 or newer) that keeps everything, as postgresql://user:password@host/database; "
-		        "SQLAlchemy driver names such as postgresql+psycopg2:// are accepted. Without it the daemon "
+		.help = "PostgreSQL (13 or newer) that keeps everything, as "
+		        "postgresql://user:password@host/database; "
+		        "SQLAlchemy driver names such as postgresql+psycopg2:// are accepted. "
+		        "Without it the daemon "
 		        "runs a PostgreSQL of its own inside the data directory." },
 	[SERVE_READ_REPLICA] = { .name = "read-replica-backend-store-uri",
 		.env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", .value = "URI",
 		.unused = "all reads go to the backend store", .help = "" },
-	[SERVE_REGISTRY_STORE_URI] = { .name = "registry-store-uri", .env = "MLFLOW_REGISTRY_STORE_URI",
+	[SERVE_REGISTRY_STORE_URI] = { .name = "registry-store-uri",
+		.env = "MLFLOW_REGISTRY_STORE_URI",
 		.value = "URI", .unused = "the registry lives in the backend store", .help = "" },
 	[SERVE_DEFAULT_ARTIFACT_ROOT] = { .name = "default-artifact-root",
 		.env = "MLFLOW_DEFAULT_ARTIFACT_ROOT", .value = "URI",
-		.help = "Where new experiments keep their artifacts. By default mlflow-artifacts:/, which is this "
-		        "daemon; with --no-serve-artifacts the data directory's artifacts folder." },
+		.help = "Where new experiments keep their artifacts. By default "
+		        "mlflow-artifacts:/, which is this "
+		        "daemon; with --no-serve-artifacts the data directory's artifacts "
+		        "folder." },
 	[SERVE_SERVE_ARTIFACTS] = { .name = "serve-artifacts", .negation = "no-serve-artifacts",
 		.type = CLI_SWITCH, .env = "MLFLOW_SERVE_ARTIFACTS", .fallback = "1",
 		.help = "Store, hand out and list artifacts for clients." },
@@ -32,13 +38,16 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.help = "Serve artifacts and nothing else: all other routes answer 503." },
 	[SERVE_ARTIFACTS_DESTINATION] = { .name = "artifacts-destination",
 		.env = "MLFLOW_ARTIFACTS_DESTINATION", .value = "URI",
-		.help = "Where served artifacts are kept: a directory or file:// URI. By default artifacts/ in the "
+		.help = "Where served artifacts are kept: a directory or file:// URI. By default "
+		        "artifacts/ in the "
 		        "data directory." },
 	[SERVE_DATA_DIR] = { .name = "data-dir", .env = "CAPSTAN_DATA_DIR", .value = "DIR",
 		.fallback = "./capstan-data",
-		.help = "The daemon's directory: postgres/, artifacts/ and logs/. One daemon at a time uses it." },
+		.help = "The daemon's directory: postgres/, artifacts/ and logs/. One daemon at "
+		        "a time uses it." },
 	[SERVE_DB_POOL_SIZE] = { .name = "db-pool-size", .type = CLI_NUMBER,
-		.env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", .value = "N", .fallback = "10", .min = 2, .max = 512,
+		.env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", .value = "N", .fallback = "10", .min = 2,
+		.max = 512,
 		.help = "Most database connections of this daemon, all together." },
 	[SERVE_DB_MAX_OVERFLOW] = { .env = "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW",
 		.unused = "--db-pool-size is the bound" },
@@ -47,12 +56,14 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 	[SERVE_PG_BIN_DIR] = { .name = "pg-bin-dir", .env = "CAPSTAN_PG_BIN_DIR", .value = "DIR",
 		.help = "Where initdb and postgres are, if they are not found by themselves." },
 	[SERVE_RUN_AS] = { .name = "run-as", .env = "CAPSTAN_RUN_AS", .value = "USER",
-		.help = "Who the private PostgreSQL runs as when the daemon is root (by default postgres, else "
+		.help = "Who the private PostgreSQL runs as when the daemon is root (by default "
+		        "postgres, else "
 		        "nobody)." },
 
 	[SERVE_HOST] = { .name = "host", .letter = 'h', .topic = "Network", .env = "MLFLOW_HOST",
 		.value = "HOST", .fallback = "127.0.0.1",
-		.help = "Address to listen on: 0.0.0.0 for all of IPv4, :: for all. Who may connect is "
+		.help = "Address to listen on: 0.0.0.0 for all of IPv4, :: for all. Who may "
+		        "connect is "
 		        "--allowed-hosts." },
 	[SERVE_PORT] = { .name = "port", .letter = 'p', .type = CLI_NUMBER, .env = "MLFLOW_PORT",
 		.value = "PORT", .fallback = "5000", .min = 0, .max = 65535,
@@ -62,67 +73,89 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 	[SERVE_EVENT_THREADS] = { .name = "event-threads", .type = CLI_NUMBER,
 		.env = "CAPSTAN_EVENT_THREADS", .value = "N", .fallback = "2", .min = 1, .max = 64,
 		.help = "Threads that read and write sockets." },
-	[SERVE_STATIC_PREFIX] = { .name = "static-prefix", .env = "MLFLOW_STATIC_PREFIX", .value = "PATH",
-		.help = "Path in front of all paths of this server, for a reverse proxy: starts with / and does not "
+	[SERVE_STATIC_PREFIX] = { .name = "static-prefix", .env = "MLFLOW_STATIC_PREFIX",
+		.value = "PATH",
+		.help = "Path in front of all paths of this server, for a reverse proxy: starts "
+		        "with / and does not "
 		        "end with one." },
 
 	[SERVE_ALLOWED_HOSTS] = { .name = "allowed-hosts", .topic = "Security",
 		.env = "MLFLOW_SERVER_ALLOWED_HOSTS", .value = "LIST",
-		.help = "Comma-separated Host headers to accept, with * as wildcard, against DNS rebinding. By default "
+		.help = "Comma-separated Host headers to accept, with * as wildcard, against DNS "
+		        "rebinding. By default "
 		        "localhost and private addresses; * accepts all." },
 	[SERVE_CORS_ALLOWED_ORIGINS] = { .name = "cors-allowed-origins",
 		.env = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", .value = "LIST",
-		.help = "Comma-separated origins whose web pages may call this server. By default localhost, any port; "
+		.help = "Comma-separated origins whose web pages may call this server. By "
+		        "default localhost, any port; "
 		        "* accepts all." },
 	[SERVE_DISABLE_SECURITY] = { .name = "disable-security-middleware", .type = CLI_SWITCH,
 		.env = "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", .fallback = "0",
 		.help = "No Host, Origin and framing checks at all. Dangerous; for tests." },
 	[SERVE_X_FRAME_OPTIONS] = { .name = "x-frame-options", .type = CLI_CHOICE,
 		.env = "MLFLOW_SERVER_X_FRAME_OPTIONS", .value = "VALUE", .fallback = "SAMEORIGIN",
-		.choices = "SAMEORIGIN|DENY|NONE", .help = "Who may frame pages of this server; NONE: everybody." },
+		.choices = "SAMEORIGIN|DENY|NONE", .help = "Who may frame pages of this server; "
+		        "NONE: everybody." },
 	[SERVE_APP_NAME] = { .name = "app-name", .value = "NAME",
-		.refused = "user accounts are not available in this version; put the server behind a proxy that "
-		           "authenticates, or leave the flag away", .help = "basic-auth: user accounts." },
+		.refused = "user accounts are not available in this version; put the server "
+		        "behind a proxy that "
+		           "authenticates, or leave the flag away", .help = "basic-auth: user "
+		           "accounts." },
 
 	[SERVE_LOG_LEVEL] = { .name = "log-level", .topic = "Running", .type = CLI_CHOICE,
 		.env = "CAPSTAN_LOG_LEVEL", .value = "LEVEL", .fallback = "info",
 		.choices = "debug|info|warn|error", .help = "debug, info, warn or error." },
-	[SERVE_LOG_FORMAT] = { .name = "log-format", .type = CLI_CHOICE, .env = "CAPSTAN_LOG_FORMAT",
+	[SERVE_LOG_FORMAT] = { .name = "log-format", .type = CLI_CHOICE,
+		.env = "CAPSTAN_LOG_FORMAT",
 		.value = "FORMAT", .fallback = "text", .choices = "text|json",
 		.help = "Lines on standard error as text or json." },
-	[SERVE_EXPOSE_PROMETHEUS] = { .name = "expose-prometheus", .env = "MLFLOW_EXPOSE_PROMETHEUS",
-		.value = "PATH", .unused = "/metrics is always there and needs no directory", .help = "" },
+	[SERVE_EXPOSE_PROMETHEUS] = { .name = "expose-prometheus",
+		.env = "MLFLOW_EXPOSE_PROMETHEUS",
+		.value = "PATH", .unused = "/metrics is always there and needs no "
+		        "directory", .help = "" },
 	[SERVE_TRUNCATE_LONG_VALUES] = { .env = "MLFLOW_TRUNCATE_LONG_VALUES", .type = CLI_SWITCH,
-		.fallback = "1", .help = "Cut over-long parameter and tag values instead of refusing them." },
+		.fallback = "1", .help = "Cut over-long parameter and tag values instead of "
+		        "refusing them." },
 	[SERVE_STOP] = { .name = "stop", .type = CLI_SWITCH, .fallback = "0",
-		.help = "Stop the daemon that runs on the data directory, wait for its end, and leave." },
+		.help = "Stop the daemon that runs on the data directory, wait for its end, and "
+		        "leave." },
 
 	[SERVE_GUNICORN_OPTS] = { .name = "gunicorn-opts", .topic = "Taken for compatibility",
-		.env = "MLFLOW_GUNICORN_OPTS", .value = "TEXT", .unused = unused_python, .help = "" },
-	[SERVE_UVICORN_OPTS] = { .name = "uvicorn-opts", .env = "MLFLOW_UVICORN_OPTS", .value = "TEXT",
+		.env = "MLFLOW_GUNICORN_OPTS", .value = "TEXT", .unused = unused_python,
+		.help = "" },
+	[SERVE_UVICORN_OPTS] = { .name = "uvicorn-opts", .env = "MLFLOW_UVICORN_OPTS",
+		.value = "TEXT",
 		.unused = unused_python, .help = "" },
-	[SERVE_WAITRESS_OPTS] = { .name = "waitress-opts", .value = "TEXT", .unused = unused_python, .help = "" },
+	[SERVE_WAITRESS_OPTS] = { .name = "waitress-opts", .value = "TEXT", .unused = unused_python,
+		.help = "" },
 	[SERVE_DEV] = { .name = "dev", .type = CLI_SWITCH, .fallback = "0",
 		.unused = "nothing reloads; --log-level debug says more", .help = "" },
-	[SERVE_TRACE_ARCHIVAL] = { .name = "trace-archival-config", .env = "MLFLOW_TRACE_ARCHIVAL_CONFIG",
+	[SERVE_TRACE_ARCHIVAL] = { .name = "trace-archival-config",
+		.env = "MLFLOW_TRACE_ARCHIVAL_CONFIG",
 		.value = "PATH", .unused = "there are no traces to archive", .help = "" },
-	[SERVE_SECRETS_CACHE_TTL] = { .name = "secrets-cache-ttl", .value = "N", .unused = unused_secrets,
+	[SERVE_SECRETS_CACHE_TTL] = { .name = "secrets-cache-ttl", .value = "N",
+		.unused = unused_secrets,
 		.help = "" },
 	[SERVE_SECRETS_CACHE_SIZE] = { .name = "secrets-cache-max-size", .value = "N",
 		.unused = unused_secrets, .help = "" },
-	[SERVE_WORKSPACE_STORE_URI] = { .name = "workspace-store-uri", .env = "MLFLOW_WORKSPACE_STORE_URI",
+	[SERVE_WORKSPACE_STORE_URI] = { .name = "workspace-store-uri",
+		.env = "MLFLOW_WORKSPACE_STORE_URI",
 		.value = "URI", .unused = "workspaces are not enabled", .help = "" },
 	[SERVE_ENABLE_WORKSPACES] = { .name = "enable-workspaces", .negation = "disable-workspaces",
 		.type = CLI_SWITCH, .env = "MLFLOW_ENABLE_WORKSPACES", .fallback = "0",
-		.refused = "workspaces are not available in this version", .help = "Separate workspaces." },
+		.refused = "workspaces are not available in this version", .help = "Separate "
+		        "workspaces." },
 };
+/* clang-format on */
 
 const struct cli_command cli_serve_command = {
 	.name = "serve",
 	.summary = "Run the tracking server.",
-	.description = "Run the tracking server. With nothing configured it listens on 127.0.0.1:5000 and keeps all "
-	               "in ./capstan-data, with a PostgreSQL of its own. Flags and environment are those of "
-	               "`mlflow server`, and some more.",
+	.description = "Run the tracking server. With nothing configured it listens on "
+		       "127.0.0.1:5000 and keeps all "
+		       "in ./capstan-data, with a PostgreSQL of its own. Flags and environment "
+		       "are those of "
+		       "`mlflow server`, and some more.",
 	.options = options,
 	.count = SERVE_OPTIONS,
 };

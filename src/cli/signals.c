@@ -33,7 +33,8 @@ int cli_signals_open(struct ctx *c, int *ret_fd)
 
 int cli_signals_wait(int fd, int other_fd, int timeout_ms)
 {
-	struct pollfd on[2] = { { .fd = fd, .events = POLLIN }, { .fd = other_fd, .events = POLLIN } };
+	struct pollfd on[2] = { { .fd = fd, .events = POLLIN },
+				{ .fd = other_fd, .events = POLLIN } };
 	struct signalfd_siginfo info;
 
 	if (poll(on, 2, timeout_ms) <= 0 || !(on[0].revents & POLLIN))

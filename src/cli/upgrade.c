@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* capstan db upgrade [URL]: the one command beside gc that works on the database itself, as MLflow's does. */
+/* capstan db upgrade [URL]: with gc the one command that works on the database itself. */
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -11,8 +11,10 @@
 
 enum { OPTION_URI, OPTION_DATA_DIR, OPTION_PG_BIN_DIR, OPTION_RUN_AS, OPTIONS };
 
+/* clang-format off */
 static const struct cli_option options[OPTIONS] = {
-	[OPTION_URI] = { .name = "backend-store-uri", .env = "MLFLOW_BACKEND_STORE_URI", .value = "URI",
+	[OPTION_URI] = { .name = "backend-store-uri", .env = "MLFLOW_BACKEND_STORE_URI",
+		.value = "URI",
 		.help = "The database; the same as the argument." },
 	[OPTION_DATA_DIR] = { .name = "data-dir", .env = "CAPSTAN_DATA_DIR", .value = "DIR",
 		.fallback = "./capstan-data",
@@ -22,13 +24,15 @@ static const struct cli_option options[OPTIONS] = {
 	[OPTION_RUN_AS] = { .name = "run-as", .env = "CAPSTAN_RUN_AS", .value = "USER",
 		.help = "Who the private PostgreSQL runs as." },
 };
+/* clang-format on */
 
 const struct cli_command cli_upgrade_command = {
 	.name = "db upgrade",
 	.positional = "[URL]",
 	.summary = "Bring a database's schema up to this version.",
-	.description = "Bring a database's schema up to this version, in one transaction for each step. The server does "
-	               "the same when it starts. Back up first.",
+	.description = "Bring a database's schema up to this version, in one transaction for "
+		       "each step. The server does "
+		       "the same when it starts. Back up first.",
 	.options = options,
 	.count = OPTIONS,
 };

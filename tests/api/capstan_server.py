@@ -18,7 +18,9 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed")
+SANITIZER = re.compile(
+    r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed"
+)
 PASSWORD = "a password & more"
 SLOW = float(os.environ.get("CAPSTAN_TEST_SLOW", "1"))
 
@@ -72,8 +74,15 @@ def environment(**more):
 
 def run(*args, env=None, timeout=60, **options):
     """The binary with arguments, to its end."""
-    return subprocess.run([binary(), *args], env=environment(**(env or {})), capture_output=True, text=True,
-                          timeout=timeout * SLOW, stdin=subprocess.DEVNULL, **options)
+    return subprocess.run(
+        [binary(), *args],
+        env=environment(**(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=timeout * SLOW,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
 
 
 class Server:
@@ -100,22 +109,38 @@ class Server:
         return self.process.pid
 
     def command(self):
-        command = [self.binary, "serve", "--host", self.host, "--port", str(self.port), "--data-dir", self.data_dir]
+        command = [
+            self.binary,
+            "serve",
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+            "--data-dir",
+            self.data_dir,
+        ]
         if self.backend:
             command += ["--backend-store-uri", self.backend]
         return command + self.flags
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), env=environment(**self.env), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.command(),
+                env=environment(**self.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         return self
 
     def start(self):
         self.spawn()
         wait_for(lambda: self.ready() or self.process.poll() is not None, 60, "first answer")
         if self.process.poll() is not None:
-            raise RuntimeError(f"the daemon left with {self.process.returncode}:\n{self.log()[-4000:]}")
+            raise RuntimeError(
+                f"the daemon left with {self.process.returncode}:\n{self.log()[-4000:]}"
+            )
         return self
 
     def ready(self):
@@ -160,7 +185,11 @@ class Server:
                     line = f.read().decode(errors="replace")
                 cwd = os.readlink(entry + "/cwd")
                 pid = int(entry[6:])
-                if (self.data_dir in line or cwd.startswith(self.data_dir)) and pid != os.getpid() and alive(pid):
+                if (
+                    (self.data_dir in line or cwd.startswith(self.data_dir))
+                    and pid != os.getpid()
+                    and alive(pid)
+                ):
                     found.append(pid)
         return found
 
@@ -168,7 +197,7 @@ class Server:
         """No sanitizer or assertion spoke."""
         text = self.log()
         found = SANITIZER.search(text)
-        assert not found, text[max(0, found.start() - 200):found.start() + 6000]
+        assert not found, text[max(0, found.start() - 200) : found.start() + 6000]
 
     def close(self):
         self.stop(expect=None)
@@ -187,7 +216,9 @@ class Postgres:
 
     def __init__(self, settings="-c max_connections=200"):
         self.settings = settings
-        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(p.split("/")[4]))[-1]
+        self.bin = sorted(
+            glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(p.split("/")[4])
+        )[-1]
         self.dir = temporary_dir("capstan-pg-")
         self.port = free_port()
         self.as_user = []
@@ -197,21 +228,48 @@ class Postgres:
         self.data = os.path.join(self.dir, "data")
 
     def call(self, program, *args, **options):
-        return subprocess.run(self.as_user + [os.path.join(self.bin, program), *args], cwd="/", check=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options)
+        return subprocess.run(
+            self.as_user + [os.path.join(self.bin, program), *args],
+            cwd="/",
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **options,
+        )
 
     def start(self):
         password = os.path.join(self.dir, "password")
         with open(password, "w") as f:
             f.write(PASSWORD + "\n")
         os.chmod(password, 0o644)
-        self.call("initdb", "-D", self.data, "-U", self.user, "-E", "UTF8", "--locale=C.UTF-8",
-                  "--auth=scram-sha-256", "--pwfile", password, "--no-sync")
+        self.call(
+            "initdb",
+            "-D",
+            self.data,
+            "-U",
+            self.user,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=scram-sha-256",
+            "--pwfile",
+            password,
+            "--no-sync",
+        )
         return self.resume()
 
     def resume(self):
-        self.call("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.dir, "log"), "-o",
-                  f"-h 127.0.0.1 -p {self.port} -k {self.dir} {self.settings}", "start")
+        self.call(
+            "pg_ctl",
+            "-D",
+            self.data,
+            "-w",
+            "-l",
+            os.path.join(self.dir, "log"),
+            "-o",
+            f"-h 127.0.0.1 -p {self.port} -k {self.dir} {self.settings}",
+            "start",
+        )
         return self
 
     def revive(self):
@@ -233,7 +291,9 @@ class Postgres:
     def kill(self):
         """kill -9 of the postmaster and its children."""
         pid = self.pid()
-        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+        children = subprocess.run(
+            ["pgrep", "-P", str(pid)], capture_output=True, text=True
+        ).stdout.split()
         for each in [pid, *map(int, children)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
@@ -242,8 +302,9 @@ class Postgres:
     def connect(self, database="postgres"):
         import psycopg2
 
-        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user=self.user, password=PASSWORD,
-                                      dbname=database)
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user=self.user, password=PASSWORD, dbname=database
+        )
         connection.autocommit = True
         return connection
 

@@ -108,8 +108,11 @@ def new_server(request):
 
     yield make
     for daemon in made:
-        daemon.close() if not os.path.exists(daemon.log_path) else (daemon.stop(expect=None), daemon.check(),
-                                                                    daemon.close())
+        (
+            daemon.close()
+            if not os.path.exists(daemon.log_path)
+            else (daemon.stop(expect=None), daemon.check(), daemon.close())
+        )
 
 
 @pytest.fixture
@@ -158,8 +161,13 @@ class Api:
     def raw(self, path, text, method="POST", content_type="application/json", **headers):
         """A body exactly as given."""
         data = text.encode() if isinstance(text, str) else text
-        return self.session.request(method, self.path(path), data=data, timeout=120,
-                                    headers={"Content-Type": content_type, **headers})
+        return self.session.request(
+            method,
+            self.path(path),
+            data=data,
+            timeout=120,
+            headers={"Content-Type": content_type, **headers},
+        )
 
 
 @pytest.fixture
@@ -173,7 +181,7 @@ def refused(reply, code="INVALID_PARAMETER_VALUE", status=400, text=None):
     body = json.loads(reply.text)
     assert body["error_code"] == code, body
     assert isinstance(body["message"], str) and body["message"]
-    for word in ("postgres", "sql:", "libpq", "relation \"", "/work/", "errno"):
+    for word in ("postgres", "sql:", "libpq", 'relation "', "/work/", "errno"):
         assert word not in body["message"].lower(), body
     if text is not None:
         assert text in body["message"], body

@@ -14,9 +14,9 @@ import requests
 
 import capstan_server
 
-log = []                                # (method, path, status, JSON reply or None)
+log = []  # (method, path, status, JSON reply or None)
 _urls = set()
-KEEP = 64 << 10                         # longer replies are not kept
+KEEP = 64 << 10  # longer replies are not kept
 
 
 def _json(reply):
@@ -105,7 +105,12 @@ def misfits(body, record, where=""):
 
 def routes():
     """The daemon's own route table: dicts of its TSV columns."""
-    text = subprocess.run([capstan_server.binary(), "routes"], capture_output=True, text=True, check=True,
-                          env=capstan_server.environment()).stdout
+    text = subprocess.run(
+        [capstan_server.binary(), "routes"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=capstan_server.environment(),
+    ).stdout
     head, *rows = [line.split("\t") for line in text.splitlines() if line]
     return [dict(zip(head, row)) for row in rows]

@@ -29,7 +29,12 @@ def test_everything_at_once(client, run):
 def test_repeat_changes_nothing(client, run):
     run_id = run.info.run_id
     for _ in range(3):
-        client.log_batch(run_id, metrics=[Metric("m", 1.5, 7, 1)], params=[Param("p", "1")], tags=[RunTag("t", "1")])
+        client.log_batch(
+            run_id,
+            metrics=[Metric("m", 1.5, 7, 1)],
+            params=[Param("p", "1")],
+            tags=[RunTag("t", "1")],
+        )
     assert len(client.get_metric_history(run_id, "m")) == 1
     assert client.get_run(run_id).data.params == {"p": "1"}
 
@@ -57,7 +62,10 @@ def test_all_or_nothing(client, api, run):
     run_id = run.info.run_id
     client.log_param(run_id, "fixed", "1")
     before = client.get_run(run_id).to_dictionary()
-    good = {"metrics": [{"key": "m", "value": 1, "timestamp": 1, "step": 0}], "tags": [{"key": "t", "value": "1"}]}
+    good = {
+        "metrics": [{"key": "m", "value": 1, "timestamp": 1, "step": 0}],
+        "tags": [{"key": "t", "value": "1"}],
+    }
     for bad in (
         {"params": [{"key": "new", "value": "1"}, {"key": "fixed", "value": "2"}]},
         {"params": [{"key": "a?", "value": "1"}]},
@@ -70,26 +78,41 @@ def test_all_or_nothing(client, api, run):
         assert client.get_run(run_id).to_dictionary() == before
 
 
-@pytest.mark.parametrize("body", [
-    {"metrics": [{"key": "m", "value": 1, "timestamp": i} for i in range(1001)]},
-    {"params": entries(101)},
-    {"tags": entries(101)},
-    {"metrics": [{"key": "m", "value": 1, "timestamp": i} for i in range(901)], "params": entries(50),
-     "tags": entries(50)},
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"metrics": [{"key": "m", "value": 1, "timestamp": i} for i in range(1001)]},
+        {"params": entries(101)},
+        {"tags": entries(101)},
+        {
+            "metrics": [{"key": "m", "value": 1, "timestamp": i} for i in range(901)],
+            "params": entries(50),
+            "tags": entries(50),
+        },
+    ],
+)
 def test_limits(api, run, body):
     refused(api.post("runs/log-batch", {"run_id": run.info.run_id, **body}))
 
 
 def test_errors_name_the_element(api, run):
-    metrics = [{"key": "fine", "value": 1, "timestamp": 1}, {"key": "a?b", "value": 1, "timestamp": 1}]
+    metrics = [
+        {"key": "fine", "value": 1, "timestamp": 1},
+        {"key": "a?b", "value": 1, "timestamp": 1},
+    ]
     body = refused(api.post("runs/log-batch", {"run_id": run.info.run_id, "metrics": metrics}))
     assert "a?b" in body["message"]
 
 
 @pytest.mark.ours
 def test_wrong_types_inside(api, run):
-    for metric in ({"timestamp": "soon"}, {"timestamp": 1.5}, {"step": 2**63}, {"key": 7}, {"value": [1]}):
+    for metric in (
+        {"timestamp": "soon"},
+        {"timestamp": 1.5},
+        {"step": 2**63},
+        {"key": 7},
+        {"value": [1]},
+    ):
         metrics = [{"key": "fine", "value": 1, "timestamp": 1, **metric}]
         refused(api.post("runs/log-batch", {"run_id": run.info.run_id, "metrics": metrics}))
     for metrics in ({}, "x", [1], [[]], [None]):
@@ -124,6 +147,11 @@ def test_create_runs_at_once(client, fresh_experiment):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda i: client.create_run(fresh_experiment, run_name=f"r{i}").info.run_id, range(40)))
+        made = list(
+            pool.map(
+                lambda i: client.create_run(fresh_experiment, run_name=f"r{i}").info.run_id,
+                range(40),
+            )
+        )
     found = client.search_runs([fresh_experiment], max_results=100)
     assert sorted(made) == sorted(r.info.run_id for r in found)

@@ -40,8 +40,16 @@ def test_help():
         for word in ("serve", "gc", "db upgrade", "version"):
             assert word in result.stdout
     text = run("serve", "--help").stdout
-    for flag in ("--backend-store-uri", "-h, --host", "-p, --port", "--no-serve-artifacts", "--data-dir", "--allowed-hosts",
-                 "MLFLOW_BACKEND_STORE_URI", "127.0.0.1"):
+    for flag in (
+        "--backend-store-uri",
+        "-h, --host",
+        "-p, --port",
+        "--no-serve-artifacts",
+        "--data-dir",
+        "--allowed-hosts",
+        "MLFLOW_BACKEND_STORE_URI",
+        "127.0.0.1",
+    ):
         assert flag in text
     assert max(map(len, text.splitlines())) <= 100
     assert run("server", "--help").stdout == text
@@ -57,42 +65,79 @@ def test_help_is_the_documented_table():
     assert table in document.read_text()
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (["nonsense"], "no such command"), (["serve", "--nonsense"], "No such option: '--nonsense'"),
-    (["serve", "--port", "x"], "--port must be a whole number"), (["serve", "--port"], "needs an argument"),
-    (["serve", "extra"], "unexpected argument"), (["serve", "--log-level", "loud"], "one of debug"),
-    (["serve", "--app-name", "basic-auth"], "not available"), (["gc", "--port", "1"], "No such option"), (["db"], "no such command"),
-    (["db", "downgrade"], "no such command"),
-])
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["nonsense"], "no such command"),
+        (["serve", "--nonsense"], "No such option: '--nonsense'"),
+        (["serve", "--port", "x"], "--port must be a whole number"),
+        (["serve", "--port"], "needs an argument"),
+        (["serve", "extra"], "unexpected argument"),
+        (["serve", "--log-level", "loud"], "one of debug"),
+        (["serve", "--app-name", "basic-auth"], "not available"),
+        (["gc", "--port", "1"], "No such option"),
+        (["db"], "no such command"),
+        (["db", "downgrade"], "no such command"),
+    ],
+)
 def test_wrong_use(arguments, text):
     failed(run(*arguments), text, 2)
 
 
-@pytest.mark.parametrize("uri, text", [
-    ("sqlite:///mlflow.db", "sqlite|PostgreSQL"), ("mysql+pymysql://u@h/d", "mysql|PostgreSQL"), ("./mlruns", "PostgreSQL"),
-    ("postgresql://u@127.0.0.1:1/d", "connect|refused"), ("postgresql://u@no-such-host.invalid/d", "no-such-host|host"),
-    ("postgresql://u@h:port/d", "port|URI|invalid"),
-])
+@pytest.mark.parametrize(
+    "uri, text",
+    [
+        ("sqlite:///mlflow.db", "sqlite|PostgreSQL"),
+        ("mysql+pymysql://u@h/d", "mysql|PostgreSQL"),
+        ("./mlruns", "PostgreSQL"),
+        ("postgresql://u@127.0.0.1:1/d", "connect|refused"),
+        ("postgresql://u@no-such-host.invalid/d", "no-such-host|host"),
+        ("postgresql://u@h:port/d", "port|URI|invalid"),
+    ],
+)
 def test_bad_uri(tmp_path, uri, text):
-    result = run("serve", "--data-dir", str(tmp_path / "d"), "--backend-store-uri", uri, "--port", "0")
+    result = run(
+        "serve", "--data-dir", str(tmp_path / "d"), "--backend-store-uri", uri, "--port", "0"
+    )
     failed(result, text)
 
 
 def test_wrong_password(tmp_path, postgres):
-    result = run("serve", "--data-dir", str(tmp_path / "d"), "--backend-store-uri", postgres.uri("postgres", "wrong secret"),
-                 "--port", "0")
+    result = run(
+        "serve",
+        "--data-dir",
+        str(tmp_path / "d"),
+        "--backend-store-uri",
+        postgres.uri("postgres", "wrong secret"),
+        "--port",
+        "0",
+    )
     line = failed(result, "password|authentication")
     assert "wrong secret" not in result.stderr and "wrong%20secret" not in result.stderr, line
 
 
 def test_missing_database(tmp_path, postgres):
-    failed(run("serve", "--data-dir", str(tmp_path / "d"), "--backend-store-uri", postgres.uri("absent"), "--port", "0"),
-           "absent")
+    failed(
+        run(
+            "serve",
+            "--data-dir",
+            str(tmp_path / "d"),
+            "--backend-store-uri",
+            postgres.uri("absent"),
+            "--port",
+            "0",
+        ),
+        "absent",
+    )
 
 
 def test_missing_postgres(tmp_path):
-    failed(run("serve", "--data-dir", str(tmp_path / "d"), "--pg-bin-dir", str(tmp_path), "--port", "0"),
-           "PostgreSQL|initdb|postgres")
+    failed(
+        run(
+            "serve", "--data-dir", str(tmp_path / "d"), "--pg-bin-dir", str(tmp_path), "--port", "0"
+        ),
+        "PostgreSQL|initdb|postgres",
+    )
 
 
 def test_unwritable_data_dir(tmp_path):
@@ -108,24 +153,44 @@ def test_newer_schema(postgres, new_server):
     name = uri.rsplit("/", 1)[1]
     connection = postgres.connect(name)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT table_schema, table_name, column_name FROM information_schema.columns"
-                       " WHERE column_name = 'version' AND table_schema = 'capstan'")
+        cursor.execute(
+            "SELECT table_schema, table_name, column_name FROM information_schema.columns"
+            " WHERE column_name = 'version' AND table_schema = 'capstan'"
+        )
         schema, table, column = cursor.fetchone()
-        cursor.execute(f'SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s'
-                       f" AND column_name <> %s AND is_nullable = 'NO' AND column_default IS NULL",
-                       (schema, table, column))
+        cursor.execute(
+            f"SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+            f" AND column_name <> %s AND is_nullable = 'NO' AND column_default IS NULL",
+            (schema, table, column),
+        )
         others = [row[0] for row in cursor.fetchall()]
         columns = ", ".join([column, *others])
-        cursor.execute(f"INSERT INTO {schema}.{table} ({columns}) SELECT 9999{''.join(', ' + o for o in others)}"
-                       f" FROM {schema}.{table} LIMIT 1")
+        cursor.execute(
+            f"INSERT INTO {schema}.{table} ({columns}) SELECT 9999{''.join(', ' + o for o in others)}"
+            f" FROM {schema}.{table} LIMIT 1"
+        )
     connection.close()
-    failed(run("serve", "--data-dir", server.data_dir, "--backend-store-uri", uri, "--port", "0"), "newer|9999")
+    failed(
+        run("serve", "--data-dir", server.data_dir, "--backend-store-uri", uri, "--port", "0"),
+        "newer|9999",
+    )
     failed(run("db", "upgrade", uri), "newer|9999")
 
 
 def test_port_in_use(server, tmp_path):
-    result = run("serve", "--data-dir", str(tmp_path / "d"), "--port", str(server.port), "--backend-store-uri",
-                 server.backend) if server.backend else None
+    result = (
+        run(
+            "serve",
+            "--data-dir",
+            str(tmp_path / "d"),
+            "--port",
+            str(server.port),
+            "--backend-store-uri",
+            server.backend,
+        )
+        if server.backend
+        else None
+    )
     if result is None:
         data_dir = capstan_server.temporary_dir()
         result = run("serve", "--data-dir", data_dir, "--port", str(server.port))
@@ -135,8 +200,12 @@ def test_port_in_use(server, tmp_path):
 
 def test_environment_and_precedence(new_server):
     server = new_server(start=False)
-    server.env = {"MLFLOW_PORT": "1", "MLFLOW_SERVER_X_FRAME_OPTIONS": "DENY", "MLFLOW_WORKERS": "4"}
-    server.start()                      # --port wins
+    server.env = {
+        "MLFLOW_PORT": "1",
+        "MLFLOW_SERVER_X_FRAME_OPTIONS": "DENY",
+        "MLFLOW_WORKERS": "4",
+    }
+    server.start()  # --port wins
     import requests
 
     assert requests.get(server.url + "/version", timeout=30).headers["X-Frame-Options"] == "DENY"
@@ -179,12 +248,16 @@ def test_systemd_notify(tmp_path, new_server, abstract):
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(name)
     got = []
-    threading.Thread(target=lambda: [got.append(listener.recv(4096).decode()) for _ in range(1000)], daemon=True).start()
+    threading.Thread(
+        target=lambda: [got.append(listener.recv(4096).decode()) for _ in range(1000)], daemon=True
+    ).start()
     server = new_server(start=False)
     server.env = {"NOTIFY_SOCKET": name.replace("\0", "@"), "WATCHDOG_USEC": "200000"}
     server.env["WATCHDOG_PID"] = ""
     server.start()
-    wait_for(lambda: any("READY=1" in g and f"MAINPID={server.pid}" in g for g in got), what="READY")
+    wait_for(
+        lambda: any("READY=1" in g and f"MAINPID={server.pid}" in g for g in got), what="READY"
+    )
     wait_for(lambda: sum("WATCHDOG=1" in g for g in got) >= 2, what="WATCHDOG")
     server.stop()
     wait_for(lambda: any("STOPPING=1" in g for g in got), what="STOPPING")
@@ -214,11 +287,14 @@ def test_gc(new_server):
     failed(run("gc", "--data-dir", server.data_dir, "--run-ids", kept), "not in `deleted`")
     failed(run("gc", "--data-dir", server.data_dir, "--run-ids", "f" * 32), "not found")
     failed(run("gc", "--data-dir", server.data_dir, "--older-than", "soon"), "Could not parse")
-    failed(run("gc", "--data-dir", server.data_dir, "--older-than", "1h", "--run-ids", dead[0]), "older")
+    failed(
+        run("gc", "--data-dir", server.data_dir, "--older-than", "1h", "--run-ids", dead[0]),
+        "older",
+    )
 
     one = run("gc", "--data-dir", server.data_dir, "--run-ids", dead[0])
     assert one.returncode == 0 and "1000 bytes" in one.stdout, one.stderr
-    server.stop()                       # and with the daemon away
+    server.stop()  # and with the daemon away
     rest = run("gc", "--data-dir", server.data_dir)
     assert rest.returncode == 0, rest.stderr
     assert "2500 bytes" in rest.stdout

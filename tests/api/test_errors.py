@@ -34,7 +34,11 @@ def talk(server, data, timeout=20, half_close=False):
                     break
                 got += piece
                 head, _, body = got.partition(b"\r\n\r\n")
-                size = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                size = [
+                    line
+                    for line in head.lower().split(b"\r\n")
+                    if line.startswith(b"content-length:")
+                ]
                 if size and len(body) >= int(size[0].split(b":")[1]):
                     break
         except (ConnectionResetError, TimeoutError):
@@ -46,9 +50,16 @@ def status(reply):
     return int(reply.split()[1]) if reply.startswith(b"HTTP/") else 0
 
 
-def request(body=b"", method=b"POST", path=b"/api/2.0/mlflow/runs/log-metric", headers=(), length=True):
-    lines = [method + b" " + path + b" HTTP/1.1", b"Host: localhost", b"Content-Type: application/json",
-             b"Connection: close", *headers]
+def request(
+    body=b"", method=b"POST", path=b"/api/2.0/mlflow/runs/log-metric", headers=(), length=True
+):
+    lines = [
+        method + b" " + path + b" HTTP/1.1",
+        b"Host: localhost",
+        b"Content-Type: application/json",
+        b"Connection: close",
+        *headers,
+    ]
     if length:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
@@ -58,23 +69,63 @@ def test_healthy(server):
     assert status(talk(server, request(method=b"GET", path=b"/health"))) == 200
 
 
-@pytest.mark.parametrize("body", [
-    b"{", b"[", b'{"a"', b'{"a":}', b'{"a":1,}', b"{'a':1}", b'{"a":1}x', b'{"a":1}{"a":1}', b"tru", b'"', b'"abc',
-    b'{"a":"\x01"}', b'{"a":"\\x"}', b'{"a":"\\u12"}', b'{"a":01}', b'{"a":1.}', b'{"a":.5}', b'{"a":+1}',
-    b'{"a":--1}', b'{"a":0x10}', b"\x00", b"\xef\xbb\xbf", b"[1]", b"5", b"<xml/>", b"a=b&c=d",
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[",
+        b'{"a"',
+        b'{"a":}',
+        b'{"a":1,}',
+        b"{'a':1}",
+        b'{"a":1}x',
+        b'{"a":1}{"a":1}',
+        b"tru",
+        b'"',
+        b'"abc',
+        b'{"a":"\x01"}',
+        b'{"a":"\\x"}',
+        b'{"a":"\\u12"}',
+        b'{"a":01}',
+        b'{"a":1.}',
+        b'{"a":.5}',
+        b'{"a":+1}',
+        b'{"a":--1}',
+        b'{"a":0x10}',
+        b"\x00",
+        b"\xef\xbb\xbf",
+        b"[1]",
+        b"5",
+        b"<xml/>",
+        b"a=b&c=d",
+    ],
+)
 def test_not_json(api, body):
     reply = api.raw("runs/log-metric", body)
     assert reply.status_code == 400, (body, reply.text)
     json.loads(reply.text)
 
 
-@pytest.mark.parametrize("text", [
-    b'"\xff"', b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b'"\\ud800"', b'"\\udc00\\ud800"',
-    b'"\\u0000"', b'"a\\u0000b"',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"\xff"',
+        b'"\xc0\xaf"',
+        b'"\xed\xa0\x80"',
+        b'"\xf4\x90\x80\x80"',
+        b'"\xe2\x82"',
+        b'"\\ud800"',
+        b'"\\udc00\\ud800"',
+        b'"\\u0000"',
+        b'"a\\u0000b"',
+    ],
+)
 def test_bad_text(api, text):
-    for body in (b'{"name": %s}' % text, b'{"name": "fine", "unknown": %s}' % text, b'{%s: 1, "name": "fine"}' % text):
+    for body in (
+        b'{"name": %s}' % text,
+        b'{"name": "fine", "unknown": %s}' % text,
+        b'{%s: 1, "name": "fine"}' % text,
+    ):
         refused_here = api.raw("experiments/create", body)
         if b"unknown" in body or body.startswith(b'{"\\u') or body.startswith(b'{"a'):
             assert refused_here.status_code in (200, 400)
@@ -97,8 +148,24 @@ def test_deep(api, opening, depth):
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1e400", "1.5", "1e3000000000",
-                                    "9" * 100000, '"9223372036854775808"', '"1.5"', '""', "true", "[]", "{}", '"1 "'])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9223372036854775808",
+        "-9223372036854775809",
+        "1e400",
+        "1.5",
+        "1e3000000000",
+        "9" * 100000,
+        '"9223372036854775808"',
+        '"1.5"',
+        '""',
+        "true",
+        "[]",
+        "{}",
+        '"1 "',
+    ],
+)
 def test_bad_integers(api, run, number):
     body = '{"run_id": "%s", "key": "k", "value": 1, "timestamp": %s}' % (run.info.run_id, number)
     reply = api.raw("runs/log-metric", body)
@@ -106,13 +173,21 @@ def test_bad_integers(api, run, number):
     assert len(reply.text) < 2000
 
 
-@pytest.mark.parametrize("number", ["12", '"12"', "12.0", "1.2e1", '"-9223372036854775808"', "9223372036854775807"])
+@pytest.mark.parametrize(
+    "number", ["12", '"12"', "12.0", "1.2e1", '"-9223372036854775808"', "9223372036854775807"]
+)
 def test_good_integers(api, run, number):
-    body = '{"run_id": "%s", "key": "k", "value": 1, "timestamp": 1, "step": %s}' % (run.info.run_id, number)
+    body = '{"run_id": "%s", "key": "k", "value": 1, "timestamp": 1, "step": %s}' % (
+        run.info.run_id,
+        number,
+    )
     assert api.raw("runs/log-metric", body).status_code == 200
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "NaN", "-Infinity", '"NaN"', '"-Infinity"', "true"])
+@pytest.mark.parametrize(
+    "number",
+    ["1e400", "-1e400", "1" + "0" * 400, "NaN", "-Infinity", '"NaN"', '"-Infinity"', "true"],
+)
 def test_odd_doubles(api, client, run, number):
     body = '{"run_id": "%s", "key": "k", "value": %s, "timestamp": 1}' % (run.info.run_id, number)
     reply = api.raw("runs/log-metric", body)
@@ -123,7 +198,10 @@ def test_odd_doubles(api, client, run, number):
 
 
 def test_duplicate_keys(api, client, run):
-    body = '{"run_id": "%s", "key": "a", "key": "b", "value": 1, "value": 2, "timestamp": 1}' % run.info.run_id
+    body = (
+        '{"run_id": "%s", "key": "a", "key": "b", "value": 1, "value": 2, "timestamp": 1}'
+        % run.info.run_id
+    )
     reply = api.raw("runs/log-metric", body)
     if reply.status_code == 200:
         assert client.get_run(run.info.run_id).data.metrics == {"b": 2.0}
@@ -132,26 +210,49 @@ def test_duplicate_keys(api, client, run):
 
 
 def test_both_spellings(api, run):
-    assert api.post("runs/log-metric", {"runId": run.info.run_id, "key": "k", "value": 1, "timestamp": 1}).status_code == 200
+    assert (
+        api.post(
+            "runs/log-metric", {"runId": run.info.run_id, "key": "k", "value": 1, "timestamp": 1}
+        ).status_code
+        == 200
+    )
 
 
-@pytest.mark.parametrize("route, body", [
-    ("runs/log-metric", {"run_id": 5}), ("runs/log-metric", {"run_id": ["x"]}), ("runs/log-metric", {"run_id": {}}),
-    ("runs/log-metric", {"run_id": True}), ("experiments/create", {"name": ["x"]}), ("experiments/create", {"name": "x", "tags": "y"}),
-    ("experiments/create", {"name": "x", "tags": [5]}), ("experiments/create", {"name": "x", "tags": [{"key": 5}]}),
-    ("runs/search", {"experiment_ids": "1"}), ("runs/search", {"experiment_ids": [1]}), ("runs/search", {"max_results": "many"}),
-    ("runs/search", {"filter": 7}), ("runs/search", {"order_by": "a"}), ("runs/update", {"run_id": "x", "status": []}),
-    ("runs/log-batch", {"run_id": "x", "metrics": "y"}), ("runs/create", {"experiment_id": {}}),
-])
+@pytest.mark.parametrize(
+    "route, body",
+    [
+        ("runs/log-metric", {"run_id": 5}),
+        ("runs/log-metric", {"run_id": ["x"]}),
+        ("runs/log-metric", {"run_id": {}}),
+        ("runs/log-metric", {"run_id": True}),
+        ("experiments/create", {"name": ["x"]}),
+        ("experiments/create", {"name": "x", "tags": "y"}),
+        ("experiments/create", {"name": "x", "tags": [5]}),
+        ("experiments/create", {"name": "x", "tags": [{"key": 5}]}),
+        ("runs/search", {"experiment_ids": "1"}),
+        ("runs/search", {"experiment_ids": [1]}),
+        ("runs/search", {"max_results": "many"}),
+        ("runs/search", {"filter": 7}),
+        ("runs/search", {"order_by": "a"}),
+        ("runs/update", {"run_id": "x", "status": []}),
+        ("runs/log-batch", {"run_id": "x", "metrics": "y"}),
+        ("runs/create", {"experiment_id": {}}),
+    ],
+)
 def test_wrong_types(api, route, body):
     refused(api.post(route, body))
 
 
 def test_null_is_absent(api):
-    refused(api.post("experiments/create", {"name": None}), text="Missing value for required parameter 'name'")
+    refused(
+        api.post("experiments/create", {"name": None}),
+        text="Missing value for required parameter 'name'",
+    )
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
 def test_content_type(api, content_type):
     reply = api.raw("experiments/create", '{"name": "csrf"}', content_type=content_type)
     refused(reply, reply.json()["error_code"], 400)
@@ -160,12 +261,21 @@ def test_content_type(api, content_type):
 
 def test_content_type_with_charset(api, run):
     body = json.dumps({"run_id": run.info.run_id, "key": "k", "value": "v"})
-    assert api.raw("runs/set-tag", body, content_type="application/json; charset=utf-8").status_code == 200
+    assert (
+        api.raw("runs/set-tag", body, content_type="application/json; charset=utf-8").status_code
+        == 200
+    )
 
 
 def test_unknown_routes_and_methods(api):
-    for path in ("/nonsense", "/api/2.0/mlflow/nonsense", "/api/2.0/mlflow/runs/get/", "/api/9.0/mlflow/runs/get",
-                 "//api/2.0/mlflow/runs/get", "/api/2.0/mlflow/runs/%67et/../get"):
+    for path in (
+        "/nonsense",
+        "/api/2.0/mlflow/nonsense",
+        "/api/2.0/mlflow/runs/get/",
+        "/api/9.0/mlflow/runs/get",
+        "//api/2.0/mlflow/runs/get",
+        "/api/2.0/mlflow/runs/%67et/../get",
+    ):
         assert api.get(path).status_code in (400, 404), path
     assert api.get("runs/create").status_code == 405
     assert api.send("DELETE", "runs/get").status_code == 405
@@ -186,27 +296,47 @@ def test_body_too_large(api, server):
         assert "Connection" in type(e).__name__ or "Connection" in str(e)
 
 
-@pytest.mark.parametrize("size", [b"2147483648", b"9223372036854775807", b"18446744073709551616", b"9" * 40])
+@pytest.mark.parametrize(
+    "size", [b"2147483648", b"9223372036854775807", b"18446744073709551616", b"9" * 40]
+)
 def test_huge_content_length(server, size):
     head = request(headers=[b"Content-Length: " + size], length=False)
     assert status(talk(server, head)) in (400, 413)
 
 
-@pytest.mark.parametrize("headers", [
-    [b"Content-Length: -1"], [b"Content-Length: +5"], [b"Content-Length: 5x"], [b"Content-Length: 0x5"], [b"Content-Length: "],
-    [b"Content-Length: 5", b"Content-Length: 6"], [b"Content-Length: 5", b"Transfer-Encoding: chunked"],
-    [b"Transfer-Encoding: chunked, identity"], [b"Transfer-Encoding: xchunked"], [b"Transfer-Encoding: gzip"],
-    [b"Host: other"],
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [b"Content-Length: -1"],
+        [b"Content-Length: +5"],
+        [b"Content-Length: 5x"],
+        [b"Content-Length: 0x5"],
+        [b"Content-Length: "],
+        [b"Content-Length: 5", b"Content-Length: 6"],
+        [b"Content-Length: 5", b"Transfer-Encoding: chunked"],
+        [b"Transfer-Encoding: chunked, identity"],
+        [b"Transfer-Encoding: xchunked"],
+        [b"Transfer-Encoding: gzip"],
+        [b"Host: other"],
+    ],
+)
 def test_framing(server, headers):
     reply = talk(server, request(b"hello", headers=headers, length=False), timeout=5)
     assert status(reply) in (*REFUSED, 0), reply[:200]
 
 
-@pytest.mark.parametrize("chunks", [
-    b"zz\r\nhello\r\n0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n", b"FFFFFFFFFFFFFFFFFF\r\nhello", b"5\nhello\n0\n\n", b"0x5\r\nhello\r\n0\r\n\r\n",
-    b"5\r\nhelloX\r\n0\r\n\r\n", b"FFFFFFFFFFFFFFFF\r\nhello",
-])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"zz\r\nhello\r\n0\r\n\r\n",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"FFFFFFFFFFFFFFFFFF\r\nhello",
+        b"5\nhello\n0\n\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhelloX\r\n0\r\n\r\n",
+        b"FFFFFFFFFFFFFFFF\r\nhello",
+    ],
+)
 def test_bad_chunks(server, chunks):
     head = request(headers=[b"Transfer-Encoding: chunked"], length=False)
     reply = talk(server, head + chunks, timeout=5, half_close=True)
@@ -215,19 +345,33 @@ def test_bad_chunks(server, chunks):
 
 
 def test_chunked_body_works(server, run):
-    body = json.dumps({"run_id": run.info.run_id, "key": "chunked", "value": 1, "timestamp": 1}).encode()
-    pieces = b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 7]), body[i:i + 7]) for i in range(0, len(body), 7))
+    body = json.dumps(
+        {"run_id": run.info.run_id, "key": "chunked", "value": 1, "timestamp": 1}
+    ).encode()
+    pieces = b"".join(
+        b"%x\r\n%s\r\n" % (len(body[i : i + 7]), body[i : i + 7]) for i in range(0, len(body), 7)
+    )
     head = request(headers=[b"Transfer-Encoding: chunked"], length=False)
     assert status(talk(server, head + pieces + b"0\r\n\r\n")) == 200
 
 
-@pytest.mark.parametrize("data", [
-    b"\r\n\r\n", b"GET\r\n\r\n", b"GET /health\r\n\r\n", b"GET /health HTTP/9.9\r\nHost: a\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01",
-    b"GET /health HTTP/1.1\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n",
-    b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n",
-    b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"G\xffT / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"GET /health HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"G\xffT / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
 def test_broken_requests(server, data):
     reply = talk(server, data, timeout=3, half_close=True)
     assert status(reply) in (200, *REFUSED, 403, 0), reply[:200]
@@ -266,10 +410,26 @@ def test_disconnects(server):
 
 def test_over_long_values(api, fresh_experiment):
     refused(api.post("experiments/create", {"name": "x" * 100_000}))
-    refused(api.post("experiments/create", {"name": "n", "artifact_location": "mlflow-artifacts:/" + "x" * 100_000}))
+    refused(
+        api.post(
+            "experiments/create",
+            {"name": "n", "artifact_location": "mlflow-artifacts:/" + "x" * 100_000},
+        )
+    )
     tags = [{"key": "k", "value": "v" * 100_000}]
-    assert api.post("runs/create", {"experiment_id": fresh_experiment, "tags": tags}).status_code in (200, 400)
-    refused(api.post("runs/create", {"experiment_id": fresh_experiment, "run_name": "n", "tags": [{"key": "k" * 251, "value": ""}]}))
+    assert api.post(
+        "runs/create", {"experiment_id": fresh_experiment, "tags": tags}
+    ).status_code in (200, 400)
+    refused(
+        api.post(
+            "runs/create",
+            {
+                "experiment_id": fresh_experiment,
+                "run_name": "n",
+                "tags": [{"key": "k" * 251, "value": ""}],
+            },
+        )
+    )
 
 
 def test_error_echo_is_short(api):

@@ -56,13 +56,25 @@ def test_name_limit(api):
     refused(api.post("experiments/create", {"name": "x" * 501}))
     refused(api.post("experiments/create", {"name": ""}))
     refused(api.post("experiments/create", {}), text="Missing value for required parameter 'name'")
-    refused(api.post("experiments/create", {"name": 123}), text="Invalid value 123 for parameter 'name'")
+    refused(
+        api.post("experiments/create", {"name": 123}), text="Invalid value 123 for parameter 'name'"
+    )
 
 
 def test_missing(api):
-    refused(api.get("experiments/get", {"experiment_id": "123456789"}), "RESOURCE_DOES_NOT_EXIST", 404)
-    refused(api.get("experiments/get-by-name", {"experiment_name": unique()}), "RESOURCE_DOES_NOT_EXIST", 404)
-    refused(api.post("experiments/delete", {"experiment_id": "123456789"}), "RESOURCE_DOES_NOT_EXIST", 404)
+    refused(
+        api.get("experiments/get", {"experiment_id": "123456789"}), "RESOURCE_DOES_NOT_EXIST", 404
+    )
+    refused(
+        api.get("experiments/get-by-name", {"experiment_name": unique()}),
+        "RESOURCE_DOES_NOT_EXIST",
+        404,
+    )
+    refused(
+        api.post("experiments/delete", {"experiment_id": "123456789"}),
+        "RESOURCE_DOES_NOT_EXIST",
+        404,
+    )
     refused(api.get("experiments/get", {}))
 
 
@@ -73,7 +85,9 @@ def test_rename(client, api, fresh_experiment):
     after = client.get_experiment(fresh_experiment)
     assert after.name == name
     assert after.last_update_time >= before.last_update_time
-    reply = api.post("experiments/update", {"experiment_id": fresh_experiment, "new_name": "Default"})
+    reply = api.post(
+        "experiments/update", {"experiment_id": fresh_experiment, "new_name": "Default"}
+    )
     assert reply.status_code == 400
     assert client.get_experiment(fresh_experiment).name == name
 
@@ -87,7 +101,9 @@ def test_delete_and_restore(client, api):
     assert client.get_run(runs[1]).info.lifecycle_stage == "deleted"
     assert api.post("experiments/delete", {"experiment_id": made}).status_code == 404
     assert api.post("runs/create", {"experiment_id": made}).status_code == 400
-    assert api.post("experiments/update", {"experiment_id": made, "new_name": unique()}).status_code in (400, 500)
+    assert api.post(
+        "experiments/update", {"experiment_id": made, "new_name": unique()}
+    ).status_code in (400, 500)
     client.restore_experiment(made)
     assert client.get_experiment(made).lifecycle_stage == "active"
     # restoring an experiment restores all of its runs
@@ -107,15 +123,21 @@ def test_tags(client, api, fresh_experiment):
     assert client.get_experiment(fresh_experiment).tags["a.b/c d"] == "two\nlines"
     client.delete_experiment_tag(fresh_experiment, "a.b/c d")
     assert "a.b/c d" not in client.get_experiment(fresh_experiment).tags
-    reply = api.post("experiments/delete-experiment-tag", {"experiment_id": fresh_experiment, "key": "never"})
+    reply = api.post(
+        "experiments/delete-experiment-tag", {"experiment_id": fresh_experiment, "key": "never"}
+    )
     assert reply.status_code == 404
     long = {"experiment_id": fresh_experiment, "key": "k" * 251, "value": "v"}
     refused(api.post("experiments/set-experiment-tag", long))
     value = {"experiment_id": fresh_experiment, "key": "k", "value": "v" * 20001}
     refused(api.post("experiments/set-experiment-tag", value))
     client.delete_experiment(fresh_experiment)
-    refused(api.post("experiments/set-experiment-tag",
-                     {"experiment_id": fresh_experiment, "key": "k", "value": "v"}))
+    refused(
+        api.post(
+            "experiments/set-experiment-tag",
+            {"experiment_id": fresh_experiment, "key": "k", "value": "v"},
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +147,10 @@ def five(request, server):
 
     client = MlflowClient(server.url)
     prefix = unique("five")
-    made = [client.create_experiment(f"{prefix}-{i}", tags={"n": str(i), "set": prefix}) for i in range(5)]
+    made = [
+        client.create_experiment(f"{prefix}-{i}", tags={"n": str(i), "set": prefix})
+        for i in range(5)
+    ]
     client.delete_experiment(made[3])
     return prefix, made
 
@@ -134,27 +159,36 @@ def names(page):
     return [e.name.rsplit("-", 1)[1] for e in page]
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("name LIKE '{p}-%'", "4210"),
-    ("name ILIKE '{P}-%'", "4210"),
-    ("name = '{p}-2'", "2"),
-    ("name != '{p}-2' AND tags.set = '{p}'", "410"),
-    ("tags.set = '{p}' AND tags.n LIKE '%1%'", "1"),
-    ("tags.set = '{p}' and tag.`n` != '0'", "421"),
-    ("tags.set = '{p}' AND creation_time > 0", "4210"),
-    ("tags.set = '{p}' AND creation_time < 0", ""),
-    ("attribute.name = \"{p}-0\"", "0"),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("name LIKE '{p}-%'", "4210"),
+        ("name ILIKE '{P}-%'", "4210"),
+        ("name = '{p}-2'", "2"),
+        ("name != '{p}-2' AND tags.set = '{p}'", "410"),
+        ("tags.set = '{p}' AND tags.n LIKE '%1%'", "1"),
+        ("tags.set = '{p}' and tag.`n` != '0'", "421"),
+        ("tags.set = '{p}' AND creation_time > 0", "4210"),
+        ("tags.set = '{p}' AND creation_time < 0", ""),
+        ('attribute.name = "{p}-0"', "0"),
+    ],
+)
 def test_search(client, five, text, expected):
     prefix, _ = five
     found = client.search_experiments(filter_string=text.format(p=prefix, P=prefix.upper()))
     assert names(found) == list(expected)
 
 
-@pytest.mark.parametrize("order, expected", [
-    (["name ASC"], "0124"), (["name DESC"], "4210"), (["experiment_id"], "0124"),
-    (["creation_time ASC", "name"], "0124"), (["last_update_time DESC", "experiment_id ASC"], "4210"),
-])
+@pytest.mark.parametrize(
+    "order, expected",
+    [
+        (["name ASC"], "0124"),
+        (["name DESC"], "4210"),
+        (["experiment_id"], "0124"),
+        (["creation_time ASC", "name"], "0124"),
+        (["last_update_time DESC", "experiment_id ASC"], "4210"),
+    ],
+)
 def test_search_order(client, five, order, expected):
     found = client.search_experiments(filter_string=f"tags.set = '{five[0]}'", order_by=order)
     assert names(found) == list(expected)
@@ -169,7 +203,9 @@ def test_search_views(client, five):
 def test_search_pages(client, five):
     text, token, seen = f"tags.set = '{five[0]}'", None, []
     for _ in range(10):
-        page = client.search_experiments(filter_string=text, max_results=1, page_token=token, order_by=["name"])
+        page = client.search_experiments(
+            filter_string=text, max_results=1, page_token=token, order_by=["name"]
+        )
         seen += names(page)
         token = page.token
         if not token:
@@ -187,7 +223,12 @@ def test_search_arguments(api):
     refused(api.post("experiments/search", {"max_results": 1, "order_by": ["nonsense"]}))
     refused(api.post("experiments/search", {"max_results": 1, "filter": "metrics.a > 1"}))
     assert api.get("experiments/search", {"max_results": 1}).json()["experiments"]
-    assert api.post("experiments/search", {"max_results": 1, "filter": "name = 'none of these'"}).json() == {}
+    assert (
+        api.post(
+            "experiments/search", {"max_results": 1, "filter": "name = 'none of these'"}
+        ).json()
+        == {}
+    )
 
 
 def test_wrong_view_type_is_ignored(api):

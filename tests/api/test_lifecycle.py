@@ -70,7 +70,9 @@ def test_requests_in_flight_are_answered(new_server):
         for i in range(10_000):
             body = {"run_id": run_id, "key": f"k{n}", "value": i, "timestamp": i, "step": i}
             try:
-                reply = session.post(server.url + "/api/2.0/mlflow/runs/log-metric", json=body, timeout=20)
+                reply = session.post(
+                    server.url + "/api/2.0/mlflow/runs/log-metric", json=body, timeout=20
+                )
             except requests.ConnectionError as e:
                 # refused, or closed between two requests: nothing was promised
                 if stopping.is_set():
@@ -123,7 +125,9 @@ def test_kill_postgres(new_server):
 
     def well():
         try:
-            reply = requests.get(server.url + "/api/2.0/mlflow/runs/get", {"run_id": run_id}, timeout=20)
+            reply = requests.get(
+                server.url + "/api/2.0/mlflow/runs/get", {"run_id": run_id}, timeout=20
+            )
         except requests.ConnectionError as e:
             statuses.add(repr(e))
             return False
@@ -147,18 +151,31 @@ def test_external_postgres_goes_and_comes(new_server):
         server = new_server(backend=cluster.database("away"))
         run_id = write(server)
         cluster.kill()
-        wait_for(lambda: requests.get(server.url + "/readyz", timeout=20).status_code == 503, what="not ready")
+        wait_for(
+            lambda: requests.get(server.url + "/readyz", timeout=20).status_code == 503,
+            what="not ready",
+        )
         assert requests.get(server.url + "/health", timeout=20).status_code == 200
-        reply = requests.get(server.url + "/api/2.0/mlflow/runs/get", {"run_id": run_id}, timeout=20)
+        reply = requests.get(
+            server.url + "/api/2.0/mlflow/runs/get", {"run_id": run_id}, timeout=20
+        )
         assert reply.status_code == 503 and "Retry-After" in reply.headers
         assert "postgres" not in reply.text.lower()
-        reply = requests.post(server.url + "/api/2.0/mlflow/runs/log-metric",
-                              json={"run_id": run_id, "key": "k", "value": 1, "timestamp": 1}, timeout=20)
+        reply = requests.post(
+            server.url + "/api/2.0/mlflow/runs/log-metric",
+            json={"run_id": run_id, "key": "k", "value": 1, "timestamp": 1},
+            timeout=20,
+        )
         assert reply.status_code == 503
         cluster.revive()
         began = time.monotonic()
-        wait_for(lambda: requests.get(server.url + "/api/2.0/mlflow/runs/get", {"run_id": run_id},
-                                      timeout=20).status_code == 200, what="recovery")
+        wait_for(
+            lambda: requests.get(
+                server.url + "/api/2.0/mlflow/runs/get", {"run_id": run_id}, timeout=20
+            ).status_code
+            == 200,
+            what="recovery",
+        )
         assert time.monotonic() - began < 5 * capstan_server.SLOW
         check(server, run_id)
         server.stop()
@@ -178,7 +195,11 @@ def test_database_without_the_daemon_in_front(postgres, new_server):
 def test_second_daemon_is_refused(new_server):
     server = new_server()
     result = run("serve", "--data-dir", server.data_dir, "--port", "0")
-    assert result.returncode == 1 and "Another capstan" in result.stderr and str(server.pid) in result.stderr
+    assert (
+        result.returncode == 1
+        and "Another capstan" in result.stderr
+        and str(server.pid) in result.stderr
+    )
     write(server)
 
 

@@ -25,13 +25,16 @@ def test_history(client, run):
     assert client.get_run(run_id).data.metrics == {"loss": 2.0}
 
 
-@pytest.mark.parametrize("given, latest", [
-    ([(1, 5, 1.0), (2, 4, 9.0)], 1.0),                  # the greatest step,
-    ([(1, 5, 1.0), (2, 5, 0.5)], 0.5),                  # then the latest time,
-    ([(2, 5, 1.0), (2, 5, 3.0), (2, 5, 2.0)], 3.0),     # then the greatest value
-    ([(1, -5, 1.0), (1, -6, 2.0)], 1.0),
-    ([(0, 0, 0.0)], 0.0),
-])
+@pytest.mark.parametrize(
+    "given, latest",
+    [
+        ([(1, 5, 1.0), (2, 4, 9.0)], 1.0),  # the greatest step,
+        ([(1, 5, 1.0), (2, 5, 0.5)], 0.5),  # then the latest time,
+        ([(2, 5, 1.0), (2, 5, 3.0), (2, 5, 2.0)], 3.0),  # then the greatest value
+        ([(1, -5, 1.0), (1, -6, 2.0)], 1.0),
+        ([(0, 0, 0.0)], 0.0),
+    ],
+)
 def test_latest(client, run, given, latest):
     for each in given:
         client.log_metric(run.info.run_id, "m", each[2], timestamp=each[0], step=each[1])
@@ -54,13 +57,23 @@ def test_not_finite(client, api, run):
     assert math.isnan(client.get_metric_history(run_id, "nan")[0].value)
 
 
-@pytest.mark.parametrize("text, value", [
-    ("0.1", 0.1), ('"0.5"', 0.5), ("1", 1.0), ("-0.0", 0.0), ("1e-320", 1e-320), ("1e23", 1e23),
-    ("123456789012345678", 123456789012345680.0),
-    ("2.2250738585072014e-308", 2.2250738585072014e-308), ('"Infinity"', BIGGEST),
-    pytest.param("Infinity", BIGGEST, marks=pytest.mark.ours), ("0.30000000000000004", 0.30000000000000004),
-    pytest.param("-Infinity", -BIGGEST, marks=pytest.mark.ours),
-])
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("0.1", 0.1),
+        ('"0.5"', 0.5),
+        ("1", 1.0),
+        ("-0.0", 0.0),
+        ("1e-320", 1e-320),
+        ("1e23", 1e23),
+        ("123456789012345678", 123456789012345680.0),
+        ("2.2250738585072014e-308", 2.2250738585072014e-308),
+        ('"Infinity"', BIGGEST),
+        pytest.param("Infinity", BIGGEST, marks=pytest.mark.ours),
+        ("0.30000000000000004", 0.30000000000000004),
+        pytest.param("-Infinity", -BIGGEST, marks=pytest.mark.ours),
+    ],
+)
 def test_values_survive(client, api, run, text, value):
     body = '{"run_id": "%s", "key": "v", "value": %s, "timestamp": 5}' % (run.info.run_id, text)
     reply = api.raw("runs/log-metric", body)
@@ -68,11 +81,21 @@ def test_values_survive(client, api, run, text, value):
     assert client.get_metric_history(run.info.run_id, "v")[0].value == value
 
 
-@pytest.mark.parametrize("change", [
-    {"value": None}, {"value": "abc"}, {"timestamp": None}, {"timestamp": "x"}, {"key": None}, {"key": 5},
-    {"run_id": None}, pytest.param({"value": []}, marks=pytest.mark.ours),
-    pytest.param({"value": {}}, marks=pytest.mark.ours), pytest.param({"timestamp": 2**63}, marks=pytest.mark.ours),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": None},
+        {"value": "abc"},
+        {"timestamp": None},
+        {"timestamp": "x"},
+        {"key": None},
+        {"key": 5},
+        {"run_id": None},
+        pytest.param({"value": []}, marks=pytest.mark.ours),
+        pytest.param({"value": {}}, marks=pytest.mark.ours),
+        pytest.param({"timestamp": 2**63}, marks=pytest.mark.ours),
+    ],
+)
 def test_wrong_metric(api, run, change):
     body = {"run_id": run.info.run_id, "key": "k", "value": 1, "timestamp": 1, "step": 1, **change}
     body = {k: v for k, v in body.items() if v is not None}
@@ -81,15 +104,21 @@ def test_wrong_metric(api, run, change):
 
 
 def test_steps_are_64_bits(client, run):
-    for step in (-2**63, 2**63 - 1, 2**53 + 1):
+    for step in (-(2**63), 2**63 - 1, 2**53 + 1):
         client.log_metric(run.info.run_id, "s", 1.0, timestamp=2**53 + 3, step=step)
-    assert sorted(p[1] for p in points(client, run.info.run_id, "s")) == [-2**63, 2**53 + 1, 2**63 - 1]
+    assert sorted(p[1] for p in points(client, run.info.run_id, "s")) == [
+        -(2**63),
+        2**53 + 1,
+        2**63 - 1,
+    ]
     assert points(client, run.info.run_id, "s")[0][0] == 2**53 + 3
 
 
 def test_history_of_nobody(api, run):
     assert api.get("metrics/get-history", {"run_id": "f" * 32, "metric_key": "x"}).json() == {}
-    assert api.get("metrics/get-history", {"run_id": run.info.run_id, "metric_key": "x"}).json() == {}
+    assert (
+        api.get("metrics/get-history", {"run_id": run.info.run_id, "metric_key": "x"}).json() == {}
+    )
     refused(api.get("metrics/get-history", {"run_id": run.info.run_id}))
     refused(api.get("metrics/get-history", {"metric_key": "x"}))
 
@@ -109,8 +138,13 @@ def test_history_pages(client, api, run):
         if not token:
             break
     assert seen == list(range(25))
-    assert api.get("metrics/get-history", {"run_id": run_id, "metric_key": "m", "max_results": 10,
-                                           "page_token": "forged"}).status_code == 400
+    assert (
+        api.get(
+            "metrics/get-history",
+            {"run_id": run_id, "metric_key": "m", "max_results": 10, "page_token": "forged"},
+        ).status_code
+        == 400
+    )
 
 
 def test_history_bulk(client, api, fresh_experiment):
@@ -120,7 +154,10 @@ def test_history_bulk(client, api, fresh_experiment):
     path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
     got = api.get(path, {"run_id": runs, "metric_key": "m"}).json()["metrics"]
     assert len(got) == 12 and {m["run_id"] for m in got} == set(runs)
-    assert len(api.get(path, {"run_id": runs, "metric_key": "m", "max_results": 5}).json()["metrics"]) == 5
+    assert (
+        len(api.get(path, {"run_id": runs, "metric_key": "m", "max_results": 5}).json()["metrics"])
+        == 5
+    )
     refused(api.get(path, {"metric_key": "m"}))
     refused(api.get(path, {"run_id": runs}))
     refused(api.get(path, {"run_id": ["%032x" % i for i in range(101)], "metric_key": "m"}))
@@ -129,17 +166,39 @@ def test_history_bulk(client, api, fresh_experiment):
 def test_bulk_interval(client, api, run):
     run_id = run.info.run_id
     client.log_batch(run_id, metrics=[Metric("m", float(i % 97), i, i) for i in range(1000)])
-    client.log_batch(run_id, metrics=[Metric("m", 5000.0, 5000, 501), Metric("m", -5000.0, 5001, 502)])
+    client.log_batch(
+        run_id, metrics=[Metric("m", 5000.0, 5000, 501), Metric("m", -5000.0, 5001, 502)]
+    )
     path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
-    got = api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 20}).json()["metrics"]
+    got = api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 20}).json()[
+        "metrics"
+    ]
     steps = [m["step"] for m in got]
     assert steps == sorted(steps) and steps[0] == 0 and steps[-1] == 999
     assert 2 <= len(set(steps)) <= 60
-    part = api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 20, "start_step": 100,
-                          "end_step": 110}).json()["metrics"]
+    part = api.get(
+        path,
+        {
+            "run_ids": [run_id],
+            "metric_key": "m",
+            "max_results": 20,
+            "start_step": 100,
+            "end_step": 110,
+        },
+    ).json()["metrics"]
     assert {m["step"] for m in part} == set(range(100, 111))
-    refused(api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 20, "start_step": 5,
-                           "end_step": 1}))
+    refused(
+        api.get(
+            path,
+            {
+                "run_ids": [run_id],
+                "metric_key": "m",
+                "max_results": 20,
+                "start_step": 5,
+                "end_step": 1,
+            },
+        )
+    )
     refused(api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 2501}))
     refused(api.get(path, {"metric_key": "m"}))
 
@@ -150,12 +209,20 @@ def test_bulk_interval_keeps_extremes(client, api, run):
     client.log_batch(run_id, metrics=[Metric("m", 0.0, i, i) for i in range(1000)])
     client.log_batch(run_id, metrics=[Metric("m", 7.0, 5000, 501), Metric("m", -7.0, 5001, 702)])
     path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
-    got = api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 20}).json()["metrics"]
+    got = api.get(path, {"run_ids": [run_id], "metric_key": "m", "max_results": 20}).json()[
+        "metrics"
+    ]
     values = [m["value"] for m in got]
     assert max(values) == 7.0 and min(values) == -7.0
 
 
 def test_metric_with_model_and_dataset(client, api, run):
-    body = {"run_id": run.info.run_id, "key": "m", "value": 1, "timestamp": 1, "dataset_name": "d",
-            "dataset_digest": "x"}
+    body = {
+        "run_id": run.info.run_id,
+        "key": "m",
+        "value": 1,
+        "timestamp": 1,
+        "dataset_name": "d",
+        "dataset_digest": "x",
+    }
     assert api.post("runs/log-metric", body).status_code == 200

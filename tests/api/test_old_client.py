@@ -63,12 +63,18 @@ def interpreter():
     return named if pathlib.Path(named).exists() else None
 
 
-@pytest.mark.skipif(not interpreter(), reason="no environment with the old client: tools/venv.sh 2.22.0")
+@pytest.mark.skipif(
+    not interpreter(), reason="no environment with the old client: tools/venv.sh 2.22.0"
+)
 def test_main_flow(server):
     from conftest import unique
 
-    result = subprocess.run([interpreter(), "-W", "ignore", "-c", SCRIPT, server.url, unique("old")],
-                            capture_output=True, text=True, timeout=300 * capstan_server.SLOW,
-                            env=capstan_server.environment(GIT_PYTHON_REFRESH="quiet"))
+    result = subprocess.run(
+        [interpreter(), "-W", "ignore", "-c", SCRIPT, server.url, unique("old")],
+        capture_output=True,
+        text=True,
+        timeout=300 * capstan_server.SLOW,
+        env=capstan_server.environment(GIT_PYTHON_REFRESH="quiet"),
+    )
     assert result.returncode == 0, result.stderr[-4000:]
     assert "old client done" in result.stdout

@@ -59,15 +59,26 @@ def test_chunked_upload(api, folder):
             yield bytes([i]) * 5000
 
     assert put(api, f"{folder}/c", pieces()).status_code == 200
-    assert hashlib.sha256(api.get(BASE + f"{folder}/c").content).digest() == hashlib.sha256(b"".join(pieces())).digest()
+    assert (
+        hashlib.sha256(api.get(BASE + f"{folder}/c").content).digest()
+        == hashlib.sha256(b"".join(pieces())).digest()
+    )
 
 
 def test_headers_never_let_an_artifact_run(api, folder):
-    for name, kind in (("page.html", "text/plain"), ("code.js", "text/plain"), ("data.json", None), ("pic.svg", None)):
+    for name, kind in (
+        ("page.html", "text/plain"),
+        ("code.js", "text/plain"),
+        ("data.json", None),
+        ("pic.svg", None),
+    ):
         put(api, f"{folder}/{name}", b"<script>alert(1)</script>")
         reply = api.get(BASE + f"{folder}/{name}")
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
-        assert reply.headers["Content-Disposition"].startswith("attachment") and name in reply.headers["Content-Disposition"]
+        assert (
+            reply.headers["Content-Disposition"].startswith("attachment")
+            and name in reply.headers["Content-Disposition"]
+        )
         if not REFERENCE:
             assert "text/html" not in reply.headers["Content-Type"]
             assert not kind or kind in reply.headers["Content-Type"]
@@ -103,7 +114,10 @@ def test_etag(api, folder):
     put(api, f"{folder}/e", b"two, longer")
     reply = api.get(BASE + f"{folder}/e", headers={"If-None-Match": tag})
     assert (reply.status_code, reply.content) == (200, b"two, longer")
-    assert api.get(BASE + f"{folder}/e", headers={"Range": "bytes=0-1", "If-Range": tag}).status_code == 200
+    assert (
+        api.get(BASE + f"{folder}/e", headers={"Range": "bytes=0-1", "If-Range": tag}).status_code
+        == 200
+    )
 
 
 def test_list(api, folder):
@@ -138,25 +152,60 @@ def test_missing(api, folder):
     assert put(api, f"{folder}/", b"1").status_code == 400
 
 
-@pytest.mark.parametrize("path", [
-    "..", "../x", "a/../../x", "%2e%2e/x", "%2e%2e%2fx", "..%2fx", "%252e%252e%252fx", "a/..%252f..%252fx", "/etc/passwd",
-    "%2fetc%2fpasswd", "file:///etc/passwd", "a/%2e%2e/%2e%2e/x", "C:/x", "a%23/../x",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "..",
+        "../x",
+        "a/../../x",
+        "%2e%2e/x",
+        "%2e%2e%2fx",
+        "..%2fx",
+        "%252e%252e%252fx",
+        "a/..%252f..%252fx",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "file:///etc/passwd",
+        "a/%2e%2e/%2e%2e/x",
+        "C:/x",
+        "a%23/../x",
+    ],
+)
 def test_no_way_out(server, path):
     for method, body in (("GET", b""), ("PUT", b"evil"), ("DELETE", b"")):
         status, text, _ = raw(server, method, BASE + path, body)
-        assert status in (400, 404, 405) or REFERENCE and status == 308, (method, path, status, text)
+        assert status in (400, 404, 405) or REFERENCE and status == 308, (
+            method,
+            path,
+            status,
+            text,
+        )
         assert b"root:" not in text
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("path", ["%00", "a%00b", "%ff", "%c0%ae%c0%ae/x", "a" * 300, "a/" * 3000 + "b", "..%5cx", "..;/x", "%u002e%u002e/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "%00",
+        "a%00b",
+        "%ff",
+        "%c0%ae%c0%ae/x",
+        "a" * 300,
+        "a/" * 3000 + "b",
+        "..%5cx",
+        "..;/x",
+        "%u002e%u002e/x",
+    ],
+)
 def test_odd_names_do_no_harm(server, path):
     for method, body in (("PUT", b"x"), ("GET", b"")):
         status, text, _ = raw(server, method, BASE + path, body)
         assert status in (200, 400, 404, 414, 431), (method, path, status, text)
     above = os.path.dirname(server.data_dir)
-    assert not os.path.exists(os.path.join(above, "x")) and not os.path.exists(os.path.join(server.data_dir, "x"))
+    assert not os.path.exists(os.path.join(above, "x")) and not os.path.exists(
+        os.path.join(server.data_dir, "x")
+    )
 
 
 @pytest.mark.ours
@@ -178,7 +227,9 @@ def test_cut_uploads_leave_nothing(server, api, folder, how):
     whole = 200_000
     for sent in (0, 1, 4096, 65_536, whole - 1):
         s = socket.create_connection((server.host, server.port), timeout=20)
-        head = f"PUT {BASE}{folder}/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: {whole}\r\n\r\n"
+        head = (
+            f"PUT {BASE}{folder}/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: {whole}\r\n\r\n"
+        )
         s.sendall(head.encode() + b"x" * sent)
         if how == "reset":
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -193,7 +244,10 @@ def test_cut_uploads_leave_nothing(server, api, folder, how):
 def test_invisible_until_whole(server, api, folder):
     put(api, f"{folder}/v", b"old")
     with socket.create_connection((server.host, server.port), timeout=20) as s:
-        s.sendall(f"PUT {BASE}{folder}/v HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n".encode() + b"n" * 299999)
+        s.sendall(
+            f"PUT {BASE}{folder}/v HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n".encode()
+            + b"n" * 299999
+        )
         assert api.get(BASE + f"{folder}/v").content == b"old"
         files = api.get("/api/2.0/mlflow-artifacts/artifacts", {"path": folder}).json()["files"]
         assert [f["path"] for f in files] == ["v"]
@@ -208,9 +262,17 @@ def test_multipart(server, api, folder):
     made = api.post(path, {"path": "big.bin", "num_parts": 3}).json()
     parts, data = [], [bytes([i]) * 100_000 for i in range(3)]
     for credential, piece in zip(made["credentials"], data):
-        reply = requests.put(credential["url"], data=piece, headers=credential.get("headers"), timeout=60)
+        reply = requests.put(
+            credential["url"], data=piece, headers=credential.get("headers"), timeout=60
+        )
         assert reply.status_code == 200, reply.text
-        parts.append({"part_number": credential["part_number"], "etag": reply.headers["ETag"], "url": credential["url"]})
+        parts.append(
+            {
+                "part_number": credential["part_number"],
+                "etag": reply.headers["ETag"],
+                "url": credential["url"],
+            }
+        )
         assert api.get(BASE + f"{folder}/big.bin").status_code == 404
     done = {"path": "big.bin", "upload_id": made["upload_id"], "parts": parts}
     assert api.post(path.replace("create", "complete"), done).status_code == 200
@@ -235,10 +297,23 @@ def test_presigned_is_not_for_directories(api, folder, run):
 
 def test_ui_routes(api, client, run, fresh_experiment):
     path = "/ajax-api/2.0/mlflow/upload-artifact"
-    reply = api.session.post(api.url + path, params={"run_uuid": run.info.run_id, "path": "ui/note.txt"}, data=b"hi", timeout=60)
+    reply = api.session.post(
+        api.url + path,
+        params={"run_uuid": run.info.run_id, "path": "ui/note.txt"},
+        data=b"hi",
+        timeout=60,
+    )
     assert reply.status_code == 200, reply.text
-    assert api.get("/get-artifact", {"run_id": run.info.run_id, "path": "ui/note.txt"}).content == b"hi"
-    reply = api.session.post(api.url + path, params={"run_uuid": run.info.run_id, "path": "big"}, data=b"x" * (11 << 20), timeout=60)
+    assert (
+        api.get("/get-artifact", {"run_id": run.info.run_id, "path": "ui/note.txt"}).content
+        == b"hi"
+    )
+    reply = api.session.post(
+        api.url + path,
+        params={"run_uuid": run.info.run_id, "path": "big"},
+        data=b"x" * (11 << 20),
+        timeout=60,
+    )
     assert reply.status_code in (400, 413)
     model = client.create_logged_model(fresh_experiment, name="net")
     put(api, f"{fresh_experiment}/models/{model.model_id}/artifacts/MLmodel", b"flavors: {}")
@@ -254,7 +329,9 @@ def test_many_at_once(api, folder):
     def one(i):
         data = hashlib.sha256(str(i).encode()).digest() * 5000
         with requests.Session() as s:
-            assert s.put(api.url + BASE + f"{folder}/m{i}", data=data, timeout=60).status_code == 200
+            assert (
+                s.put(api.url + BASE + f"{folder}/m{i}", data=data, timeout=60).status_code == 200
+            )
             return s.get(api.url + BASE + f"{folder}/m{i}", timeout=60).content == data
 
     with ThreadPoolExecutor(16) as pool:
@@ -290,8 +367,12 @@ def test_not_served_when_told(new_server):
     server = new_server("--no-serve-artifacts")
     reply = requests.get(server.url + BASE + "x", timeout=30)
     assert reply.status_code in (404, 503)
-    made = requests.post(server.url + "/api/2.0/mlflow/experiments/create", json={"name": "plain"}, timeout=30).json()
-    got = requests.get(server.url + "/api/2.0/mlflow/experiments/get", made, timeout=30).json()["experiment"]
+    made = requests.post(
+        server.url + "/api/2.0/mlflow/experiments/create", json={"name": "plain"}, timeout=30
+    ).json()
+    got = requests.get(server.url + "/api/2.0/mlflow/experiments/get", made, timeout=30).json()[
+        "experiment"
+    ]
     assert got["artifact_location"].startswith(os.path.join(server.data_dir, "artifacts"))
 
 
@@ -302,6 +383,8 @@ def test_artifacts_only(new_server):
     assert requests.put(server.url + BASE + "a.txt", data=b"1", timeout=30).status_code == 200
     assert requests.get(server.url + BASE + "a.txt", timeout=30).content == b"1"
     assert requests.get(server.url + "/health", timeout=30).text == "OK"
-    refused = requests.get(server.url + "/api/2.0/mlflow/experiments/get", {"experiment_id": "0"}, timeout=30)
+    refused = requests.get(
+        server.url + "/api/2.0/mlflow/experiments/get", {"experiment_id": "0"}, timeout=30
+    )
     assert refused.status_code == 503
     assert "`--artifacts-only` mode" in refused.json()["message"]

@@ -15,9 +15,13 @@ TRAIN = capstan_server.ROOT / "examples" / "train" / "train.py"
 
 
 def test_train(client, server):
-    result = subprocess.run([sys.executable, str(TRAIN), "--tracking-uri", server.url, "--rows", "400"],
-                            capture_output=True, text=True, timeout=300 * capstan_server.SLOW,
-                            env=capstan_server.environment(GIT_PYTHON_REFRESH="quiet"))
+    result = subprocess.run(
+        [sys.executable, str(TRAIN), "--tracking-uri", server.url, "--rows", "400"],
+        capture_output=True,
+        text=True,
+        timeout=300 * capstan_server.SLOW,
+        env=capstan_server.environment(GIT_PYTHON_REFRESH="quiet"),
+    )
     assert result.returncode == 0, result.stderr[-4000:]
     told = json.loads(result.stdout.strip().splitlines()[-1])
     run = client.get_run(told["run_id"])

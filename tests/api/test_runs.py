@@ -12,10 +12,16 @@ from conftest import refused, unique
 
 
 def test_create(client, api, fresh_experiment):
-    run = client.create_run(fresh_experiment, start_time=1234567890123, tags={"a": "b"}, run_name="first light")
+    run = client.create_run(
+        fresh_experiment, start_time=1234567890123, tags={"a": "b"}, run_name="first light"
+    )
     info = run.info
     assert re.fullmatch("[0-9a-f]{32}", info.run_id)
-    assert (info.run_name, info.experiment_id, info.status) == ("first light", fresh_experiment, "RUNNING")
+    assert (info.run_name, info.experiment_id, info.status) == (
+        "first light",
+        fresh_experiment,
+        "RUNNING",
+    )
     assert (info.start_time, info.end_time, info.lifecycle_stage) == (1234567890123, None, "active")
     assert info.artifact_uri == f"mlflow-artifacts:/{fresh_experiment}/{info.run_id}/artifacts"
     assert run.data.tags == {"a": "b", "mlflow.runName": "first light"}
@@ -24,7 +30,9 @@ def test_create(client, api, fresh_experiment):
 
 
 def test_reply_shape(api, fresh_experiment):
-    made = api.post("runs/create", {"experiment_id": fresh_experiment, "start_time": "17"}).json()["run"]
+    made = api.post("runs/create", {"experiment_id": fresh_experiment, "start_time": "17"}).json()[
+        "run"
+    ]
     assert made.setdefault("outputs", {}) == {} and made["inputs"] == {}
     assert set(made) == {"info", "data", "inputs", "outputs"}
     assert made["info"]["run_id"] == made["info"]["run_uuid"]
@@ -46,7 +54,10 @@ def test_generated_name(client, fresh_experiment):
 def test_name_and_tag_must_agree(api, fresh_experiment):
     tags = [{"key": "mlflow.runName", "value": "tag"}]
     body = {"experiment_id": fresh_experiment, "start_time": 1, "tags": tags}
-    assert api.post("runs/create", {**body, "run_name": "tag"}).json()["run"]["info"]["run_name"] == "tag"
+    assert (
+        api.post("runs/create", {**body, "run_name": "tag"}).json()["run"]["info"]["run_name"]
+        == "tag"
+    )
     assert api.post("runs/create", body).json()["run"]["info"]["run_name"] == "tag"
     refused(api.post("runs/create", {**body, "run_name": "other"}))
 
@@ -62,7 +73,9 @@ def test_create_in_nowhere(api):
 
 
 def test_user_id(api, fresh_experiment):
-    made = api.post("runs/create", {"experiment_id": fresh_experiment, "user_id": "ada"}).json()["run"]
+    made = api.post("runs/create", {"experiment_id": fresh_experiment, "user_id": "ada"}).json()[
+        "run"
+    ]
     assert made["info"]["user_id"] == "ada"
 
 
@@ -129,7 +142,9 @@ def test_params(client, api, run):
 
 
 def test_over_long_param_is_cut(client, api, run):
-    reply = api.post("runs/log-parameter", {"run_id": run.info.run_id, "key": "k", "value": "é" * 8001})
+    reply = api.post(
+        "runs/log-parameter", {"run_id": run.info.run_id, "key": "k", "value": "é" * 8001}
+    )
     assert reply.status_code == 200
     assert client.get_run(run.info.run_id).data.params["k"] in ("é" * 6000, "é" * 8000)
 
@@ -145,15 +160,28 @@ def test_tags(client, api, run):
     assert "t" not in client.get_run(run_id).data.tags
     reply = api.post("runs/delete-tag", {"run_id": run_id, "key": "t"})
     refused(reply, "RESOURCE_DOES_NOT_EXIST", 404)
-    assert api.post("runs/set-tag", {"run_id": run_id, "key": "long", "value": "x" * 8001}).status_code == 200
+    assert (
+        api.post("runs/set-tag", {"run_id": run_id, "key": "long", "value": "x" * 8001}).status_code
+        == 200
+    )
     assert len(client.get_run(run_id).data.tags["long"]) == 8000
 
 
-@pytest.mark.parametrize("key", ["", "a/../b", "/abs", "a//b", "./a", "..", "a\\b", "x" * 251, "a?b", "a$", "tab\t"])
+@pytest.mark.parametrize(
+    "key", ["", "a/../b", "/abs", "a//b", "./a", "..", "a\\b", "x" * 251, "a?b", "a$", "tab\t"]
+)
 def test_bad_keys(api, run, key):
     run_id = run.info.run_id
-    assert api.post("runs/log-metric", {"run_id": run_id, "key": key, "value": 1, "timestamp": 1}).status_code == 400
-    assert api.post("runs/log-parameter", {"run_id": run_id, "key": key, "value": "1"}).status_code == 400
+    assert (
+        api.post(
+            "runs/log-metric", {"run_id": run_id, "key": key, "value": 1, "timestamp": 1}
+        ).status_code
+        == 400
+    )
+    assert (
+        api.post("runs/log-parameter", {"run_id": run_id, "key": key, "value": "1"}).status_code
+        == 400
+    )
     assert api.post("runs/set-tag", {"run_id": run_id, "key": key, "value": "1"}).status_code == 400
 
 
@@ -196,5 +224,7 @@ def test_failed_run(client, fresh_experiment):
 
 def test_ajax_twin(api, run):
     path = "/ajax-api/2.0/mlflow/runs/get"
-    assert api.get(path, {"run_id": run.info.run_id}).json() == \
-        api.get("runs/get", {"run_id": run.info.run_id}).json()
+    assert (
+        api.get(path, {"run_id": run.info.run_id}).json()
+        == api.get("runs/get", {"run_id": run.info.run_id}).json()
+    )

@@ -38,9 +38,14 @@ def test_metrics(api, run):
     text = api.get("/metrics").text
     samples = [line for line in text.splitlines() if line and not line.startswith("#")]
     for line in samples:
-        assert re.fullmatch(r'[a-z_:][a-z0-9_:]*(\{([a-z_]+="[^"]*",?)*\})? [-+0-9.eENaInf]+', line), line
+        assert re.fullmatch(
+            r'[a-z_:][a-z0-9_:]*(\{([a-z_]+="[^"]*",?)*\})? [-+0-9.eENaInf]+', line
+        ), line
     assert run.info.run_id not in text
-    assert any("runs/get" in line and 'status="200"' in line or "runs/get" in line and '200' in line for line in samples)
+    assert any(
+        "runs/get" in line and 'status="200"' in line or "runs/get" in line and "200" in line
+        for line in samples
+    )
     for word in ("_bucket{", "_sum", "_count"):
         assert word in text
     families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}

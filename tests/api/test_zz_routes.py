@@ -13,7 +13,7 @@ from conftest import REFERENCE
 pytestmark = [pytest.mark.ours, pytest.mark.skipif(bool(REFERENCE), reason="about our routes")]
 
 PREFIX = {"api": "/api/", "ajax-api": "/ajax-api/", "root": ""}
-PARTIAL = 500                           # fewer requests than that: not the whole suite ran
+PARTIAL = 500  # fewer requests than that: not the whole suite ran
 ERROR = ["error_class", "error_code", "message", "sqlstate"]
 
 
@@ -24,8 +24,11 @@ def paths(row):
 
 
 def pattern(row):
-    tail = re.sub(r"\\\{(\w+)\\\}", lambda m: ".+" if "path" in m.group(1) else "[^/]+",
-                  re.escape(row["path"].lstrip("/")).replace(r"\_", "_"))
+    tail = re.sub(
+        r"\\\{(\w+)\\\}",
+        lambda m: ".+" if "path" in m.group(1) else "[^/]+",
+        re.escape(row["path"].lstrip("/")).replace(r"\_", "_"),
+    )
     return re.compile(rf"^/(?:api/|ajax-api/)?{tail}$")
 
 
@@ -56,19 +59,28 @@ def test_every_route_was_used(rows):
         fits = pattern(row)
         # a store that is a directory has no presigned addresses: always refused
         most = 501 if "presigned" in row["path"] else 299
-        if not any(m == row["method"] and fits.match(p) and s <= most for m, p, s, _ in exchange.log):
+        if not any(
+            m == row["method"] and fits.match(p) and s <= most for m, p, s, _ in exchange.log
+        ):
             unused.append(f"{row['method']} {row['path']}")
     assert not unused, "never answered with success: " + ", ".join(unused)
 
 
 def test_nothing_was_a_server_error():
-    broken = sorted({(m, re.sub("[0-9a-f]{32}", "*", p), s) for m, p, s, _ in exchange.log
-                     if s >= 500 and s not in (501, 503)})
+    broken = sorted(
+        {
+            (m, re.sub("[0-9a-f]{32}", "*", p), s)
+            for m, p, s, _ in exchange.log
+            if s >= 500 and s not in (501, 503)
+        }
+    )
     assert [b for b in broken if not b[1].endswith("experiments/update")] == []
 
 
 def test_replies_fit_their_records(rows):
-    known = [(row["method"], pattern(row), exchange.fields(row["reply"])) for row in rows if row["reply"]]
+    known = [
+        (row["method"], pattern(row), exchange.fields(row["reply"])) for row in rows if row["reply"]
+    ]
     found = set()
     for method, path, status, body in exchange.log:
         if status != 200 or body is None:
@@ -82,6 +94,16 @@ def test_replies_fit_their_records(rows):
 
 def test_errors_have_the_fields_of_errors():
     for method, path, status, body in exchange.log:
-        if status >= 400 and body is not None and path.startswith(("/api", "/ajax-api")) and "detail" not in body:
+        if (
+            status >= 400
+            and body is not None
+            and path.startswith(("/api", "/ajax-api"))
+            and "detail" not in body
+        ):
             assert isinstance(body, dict), (method, path, status, body)
-            assert {"error_code", "message"} <= set(body) <= set(ERROR), (method, path, status, body)
+            assert {"error_code", "message"} <= set(body) <= set(ERROR), (
+                method,
+                path,
+                status,
+                body,
+            )

@@ -13,9 +13,9 @@
 #include "cli/cli.h"
 #include "cli/serve.h"
 
-#include <cmocka.h>            /* last: it defines fail() */
+#include <cmocka.h> /* last: it defines fail() */
 
-static const char *const *environment;          /* name, value, ..., NULL */
+static const char *const *environment; /* name, value, ..., NULL */
 
 static const char *fake_getenv(const char *name)
 {
@@ -40,7 +40,8 @@ static struct parsed parse(const struct cli_command *command, const char *const 
 
 	while (args[count])
 		count++;
-	p.result = cli_option_parse(&p.c, command, count, (char *const *)(uintptr_t)args, fake_getenv, &p.v);
+	p.result = cli_option_parse(&p.c, command, count, (char *const *)(uintptr_t)args,
+				    fake_getenv, &p.v);
 	return p;
 }
 
@@ -69,12 +70,21 @@ static void good(void **state)
 		{ { "-p0" }, { "MLFLOW_PORT", "nonsense" }, SERVE_PORT, "0" },
 		{ { NULL }, { NULL }, SERVE_SERVE_ARTIFACTS, "1" },
 		{ { "--no-serve-artifacts" }, { NULL }, SERVE_SERVE_ARTIFACTS, "0" },
-		{ { "--no-serve-artifacts", "--serve-artifacts" }, { NULL }, SERVE_SERVE_ARTIFACTS, "1" },
+		{ { "--no-serve-artifacts", "--serve-artifacts" },
+		  { NULL },
+		  SERVE_SERVE_ARTIFACTS,
+		  "1" },
 		{ { NULL }, { "MLFLOW_SERVE_ARTIFACTS", "False" }, SERVE_SERVE_ARTIFACTS, "0" },
 		{ { "--x-frame-options", "deny" }, { NULL }, SERVE_X_FRAME_OPTIONS, "DENY" },
 		{ { "--log-format", "JSON" }, { NULL }, SERVE_LOG_FORMAT, "json" },
-		{ { NULL }, { "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "20" }, SERVE_DB_POOL_SIZE, "20" },
-		{ { NULL }, { "MLFLOW_TRUNCATE_LONG_VALUES", "false" }, SERVE_TRUNCATE_LONG_VALUES, "0" },
+		{ { NULL },
+		  { "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", "20" },
+		  SERVE_DB_POOL_SIZE,
+		  "20" },
+		{ { NULL },
+		  { "MLFLOW_TRUNCATE_LONG_VALUES", "false" },
+		  SERVE_TRUNCATE_LONG_VALUES,
+		  "0" },
 		{ { "--disable-workspaces" }, { NULL }, SERVE_ENABLE_WORKSPACES, "0" },
 		{ { "-w", "8" }, { NULL }, SERVE_WORKERS, "8" },
 	};
@@ -105,22 +115,41 @@ static void bad(void **state)
 		{ { "-x" }, { NULL }, "No such option: '-x'." },
 		{ { "--port" }, { NULL }, "Option '--port' needs an argument." },
 		{ { "-p" }, { NULL }, "Option '--port' needs an argument." },
-		{ { "--port", "65536" }, { NULL }, "--port must be a whole number from 0 to 65535, not '65536'." },
-		{ { "--port", "5e3" }, { NULL }, "--port must be a whole number from 0 to 65535, not '5e3'." },
-		{ { "--port", " 5" }, { NULL }, "--port must be a whole number from 0 to 65535, not ' 5'." },
-		{ { "--port", "" }, { NULL }, "--port must be a whole number from 0 to 65535, not ''." },
-		{ { "--port", "99999999999999999999" }, { NULL },
+		{ { "--port", "65536" },
+		  { NULL },
+		  "--port must be a whole number from 0 to 65535, not '65536'." },
+		{ { "--port", "5e3" },
+		  { NULL },
+		  "--port must be a whole number from 0 to 65535, not '5e3'." },
+		{ { "--port", " 5" },
+		  { NULL },
+		  "--port must be a whole number from 0 to 65535, not ' 5'." },
+		{ { "--port", "" },
+		  { NULL },
+		  "--port must be a whole number from 0 to 65535, not ''." },
+		{ { "--port", "99999999999999999999" },
+		  { NULL },
 		  "--port must be a whole number from 0 to 65535, not '99999999999999999999'." },
-		{ { NULL }, { "MLFLOW_PORT", "x" }, "MLFLOW_PORT must be a whole number from 0 to 65535, not 'x'." },
-		{ { NULL }, { "MLFLOW_SERVE_ARTIFACTS", "maybe" }, "MLFLOW_SERVE_ARTIFACTS must be true or false." },
-		{ { "--log-level", "loud" }, { NULL }, "--log-level must be one of debug|info|warn|error." },
-		{ { "--log-level", "" }, { NULL }, "--log-level must be one of debug|info|warn|error." },
+		{ { NULL },
+		  { "MLFLOW_PORT", "x" },
+		  "MLFLOW_PORT must be a whole number from 0 to 65535, not 'x'." },
+		{ { NULL },
+		  { "MLFLOW_SERVE_ARTIFACTS", "maybe" },
+		  "MLFLOW_SERVE_ARTIFACTS must be true or false." },
+		{ { "--log-level", "loud" },
+		  { NULL },
+		  "--log-level must be one of debug|info|warn|error." },
+		{ { "--log-level", "" },
+		  { NULL },
+		  "--log-level must be one of debug|info|warn|error." },
 		{ { "--stop=1" }, { NULL }, "Option '--stop' takes no value." },
 		{ { "extra" }, { NULL }, "Got an unexpected argument: 'extra'." },
 		{ { "--", "--host" }, { NULL }, "Got an unexpected argument: '--host'." },
-		{ { NULL }, { "MLFLOW_HOST", "a", "MLFLOW_HOST_FILE", "/b" },
+		{ { NULL },
+		  { "MLFLOW_HOST", "a", "MLFLOW_HOST_FILE", "/b" },
 		  "Set MLFLOW_HOST or MLFLOW_HOST_FILE, not both." },
-		{ { NULL }, { "MLFLOW_HOST_FILE", "/nonexistent" },
+		{ { NULL },
+		  { "MLFLOW_HOST_FILE", "/nonexistent" },
 		  "MLFLOW_HOST_FILE: cannot read '/nonexistent': No such file or directory." },
 	};
 
@@ -183,7 +212,8 @@ static void warn(const char *name, const char *why)
 
 static void unused(void **state)
 {
-	const char *const env[] = { "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW", "10", "MLFLOW_UVICORN_OPTS", "x", NULL };
+	const char *const env[] = { "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW", "10",
+				    "MLFLOW_UVICORN_OPTS", "x", NULL };
 
 	(void)state;
 	environment = env;
@@ -191,7 +221,8 @@ static void unused(void **state)
 	assert_int_equal(p.result, 0);
 	warned[0] = 0;
 	cli_option_unused(&p.v, warn);
-	assert_string_equal(warned, "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW --workers MLFLOW_UVICORN_OPTS --dev ");
+	assert_string_equal(
+		warned, "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW --workers MLFLOW_UVICORN_OPTS --dev ");
 	arena_free(p.c.arena);
 }
 
@@ -215,7 +246,8 @@ static void positional(void **state)
 /* Every row of every table can be shown and says something. */
 static void tables(void **state)
 {
-	const struct cli_command *const all[] = { &cli_serve_command, &cli_gc_command, &cli_upgrade_command };
+	const struct cli_command *const all[] = { &cli_serve_command, &cli_gc_command,
+						  &cli_upgrade_command };
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(all) / sizeof(*all); k++) {
@@ -241,12 +273,9 @@ static void tables(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good),
-		cmocka_unit_test(bad),
-		cmocka_unit_test(refused),
-		cmocka_unit_test(value_from_file),
-		cmocka_unit_test(unused),
-		cmocka_unit_test(positional),
+		cmocka_unit_test(good),    cmocka_unit_test(bad),
+		cmocka_unit_test(refused), cmocka_unit_test(value_from_file),
+		cmocka_unit_test(unused),  cmocka_unit_test(positional),
 		cmocka_unit_test(tables),
 	};
 

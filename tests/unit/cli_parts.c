@@ -18,18 +18,33 @@
 #include "cli/home.h"
 #include "cli/notify.h"
 
-#include <cmocka.h>            /* last: it defines fail() */
+#include <cmocka.h> /* last: it defines fail() */
 
 static void durations(void **state)
 {
 	static const struct {
 		const char *text;
-		int64_t ms;             /* -1: refused */
+		int64_t ms; /* -1: refused */
 	} cases[] = {
-		{ "1d", 86400000 }, { "7d2h", 612000000 }, { "1d2h3m4s", 93784000 }, { "1.5h", 5400000 },
-		{ "0s", 0 }, { ".5s", 500 }, { "90m", 5400000 }, { "", -1 }, { "1", -1 }, { "d", -1 }, { "1x", -1 },
-		{ "2h1d", -1 }, { "1h1h", -1 }, { "1d ", -1 }, { "-1d", -1 }, { "1..5d", -1 }, { "1e3d", -1 },
-		{ "999999999999999999999d", -1 }, { "99999999999999999999999999999999999999999d", -1 },
+		{ "1d", 86400000 },
+		{ "7d2h", 612000000 },
+		{ "1d2h3m4s", 93784000 },
+		{ "1.5h", 5400000 },
+		{ "0s", 0 },
+		{ ".5s", 500 },
+		{ "90m", 5400000 },
+		{ "", -1 },
+		{ "1", -1 },
+		{ "d", -1 },
+		{ "1x", -1 },
+		{ "2h1d", -1 },
+		{ "1h1h", -1 },
+		{ "1d ", -1 },
+		{ "-1d", -1 },
+		{ "1..5d", -1 },
+		{ "1e3d", -1 },
+		{ "999999999999999999999d", -1 },
+		{ "99999999999999999999999999999999999999999d", -1 },
 	};
 
 	(void)state;
@@ -69,13 +84,15 @@ static void notify_sockets(void **state)
 	snprintf(name, sizeof(name), "/tmp/capstan-notify-%d", (int)getpid());
 	strcpy(to.sun_path, name);
 	unlink(name);
-	notify_reaches(name, bound(&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1)));
+	notify_reaches(name, bound(&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+						    strlen(name) + 1)));
 	unlink(name);
 
 	snprintf(name, sizeof(name), "@capstan-notify-%d", (int)getpid());
 	memcpy(to.sun_path, name, strlen(name));
 	to.sun_path[0] = 0;
-	notify_reaches(name, bound(&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))));
+	notify_reaches(name, bound(&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+						    strlen(name))));
 
 	assert_int_equal(cli_notify(NULL, "x"), -1);
 	assert_int_equal(cli_notify("", "x"), -1);
@@ -170,8 +187,9 @@ static void stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations), cmocka_unit_test(notify_sockets), cmocka_unit_test(watchdog),
-		cmocka_unit_test(lock), cmocka_unit_test(stop),
+		cmocka_unit_test(durations), cmocka_unit_test(notify_sockets),
+		cmocka_unit_test(watchdog),  cmocka_unit_test(lock),
+		cmocka_unit_test(stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
