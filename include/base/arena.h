@@ -42,6 +42,16 @@ char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
    NULL and is dead afterwards. */
 void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size);
 
+/* The same for text: new bytes are undefined, so that pages nobody writes to are never touched. */
+void *arena_grow_text(struct arena *a, void *old, size_t old_size, size_t new_size);
+
+/* Memory of the same work that can be given back sooner, by arena_reset(). It ends with its parent, and its exhaustion
+   abandons the parent's work. */
+struct arena *arena_child(struct arena *parent, size_t limit);
+
+/* Runs the deferred calls and frees everything; the arena can be used again. */
+void arena_reset(struct arena *a);
+
 /* Calls fn(p) when the arena is freed. */
 void arena_defer(struct arena *a, void (*fn)(void *p), void *p);
 

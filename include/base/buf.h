@@ -39,6 +39,23 @@ void buf_add_json_double(struct buf *b, double v);
 void buf_add_json_string(struct buf *b, const char *s);
 void buf_add_json_stringn(struct buf *b, const char *s, size_t n);
 
+/* An empty buf takes a text of its arena over. */
+void buf_adopt(struct buf *b, char *text, size_t size);
+
+/* Room for n bytes at the end, to be written by hand; NULL: the maximum. Then buf_took() says where they end. */
+char *buf_grow(struct buf *b, size_t n);
+
+static inline char *buf_room(struct buf *b, size_t n)
+{
+	return n < b->capacity - b->size && !b->failed ? b->data + b->size : buf_grow(b, n);
+}
+
+static inline void buf_took(struct buf *b, char *end)
+{
+	*end = '\0';
+	b->size = (size_t)(end - b->data);
+}
+
 static inline bool buf_failed(const struct buf *b)
 {
 	return b->failed;

@@ -40,7 +40,10 @@ struct ctx {
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Sets the first cause and returns -1; a later call changes nothing. */
+/*
+ * Sets the first cause and returns -1; a later call changes nothing. It always returns, never escapes: where there is
+ * no memory for the words, that becomes the cause.
+ */
 int fail(struct ctx *c, enum error_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -19,7 +19,7 @@ char *id_model(struct arena *a);
 /* adjective-noun-N, at most 20 characters, N in 0..1000 (mlflow/utils/name_utils.py). */
 char *id_run_name(struct arena *a);
 
-/* 32 hex digits (any case, dashes refused) to 16 bytes. */
+/* 32 hex digits to 16 bytes. Capitals and dashes are refused: as text that is another id. */
 bool id_parse_uuid(const char *text, uint8_t out[16]);
 void id_format_uuid(const uint8_t in[16], char out[33]);
 

@@ -11,6 +11,7 @@ enum {
 	LIMIT_INLINE_BODY = 16 << 10,     /* larger bodies are decoded by a worker, not an event thread */
 	LIMIT_ARENA = 256 << 20,          /* one unit of work: one largest page */
 	LIMIT_JSON_DEPTH = 64,
+	LIMIT_ERROR_MESSAGE = 16 << 10,   /* what is longer is cut */
 	LIMIT_JSON_VALUE_ECHO = 200,      /* bytes of a wrong value repeated in its error message */
 	LIMIT_HEADER_LINE = 8 << 10,
 	LIMIT_CONNECTIONS = 16384,

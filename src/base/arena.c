@@ -74,10 +74,8 @@ static void free_blocks(struct block *b)
 	}
 }
 
-void arena_free(struct arena *a)
+void arena_reset(struct arena *a)
 {
-	if (!a)
-		return;
 	while (a->deferred) {
 		struct deferred *d = a->deferred;
 
@@ -91,6 +89,17 @@ void arena_free(struct arena *a)
 #endif
 	free_blocks(a->large);
 	free_blocks(a->blocks);
+	*a = (struct arena){ .limit = a->limit, .escape = a->escape };
+	a->next_block = FIRST_BLOCK * 2;
+	a->at = (char *)a + sizeof(*a);
+	a->end = (char *)a + FIRST_BLOCK;
+}
+
+void arena_free(struct arena *a)
+{
+	if (!a)
+		return;
+	arena_reset(a);
 	free(a);
 }
 
@@ -312,7 +321,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	return p;
 }
 
-void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
+void *arena_grow_text(struct arena *a, void *old, size_t old_size, size_t new_size)
 {
 	void *p = old;
 
@@ -326,7 +335,14 @@ void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
 			forget(a, old);
 		}
 	}
-	memset((char *)p + old_size, 0, new_size - old_size);
+	return p;
+}
+
+void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
+{
+	char *p = arena_grow_text(a, old, old_size, new_size);
+
+	memset(p + old_size, 0, new_size - old_size);
 	return p;
 }
 
@@ -346,6 +362,22 @@ void arena_defer(struct arena *a, void (*fn)(void *p), void *p)
 	d->p = p;
 	d->next = a->deferred;
 	a->deferred = d;
+}
+
+static void free_child(void *child)
+{
+	arena_free(child);
+}
+
+struct arena *arena_child(struct arena *parent, size_t limit)
+{
+	struct arena *a = arena_new(limit);
+
+	if (!a)
+		escape(parent, ARENA_MEMORY);
+	arena_defer(parent, free_child, a);
+	a->escape = parent->escape;
+	return a;
 }
 
 size_t arena_used(const struct arena *a)

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,37 +12,47 @@
 
 enum { FIRST_CAPACITY = 128 };
 
-/* Room for n more bytes and the NUL. */
-static bool reserve(struct buf *b, size_t n)
+char *buf_grow(struct buf *b, size_t n)
 {
 	size_t want;
 
 	if (b->failed)
-		return false;
-	if (n < b->capacity - b->size)
-		return true;
+		return NULL;
 	if (b->size > b->max || n > b->max - b->size) {
 		b->failed = true;
-		return false;
+		return NULL;
 	}
 	want = b->capacity ? b->capacity * 2 : FIRST_CAPACITY;
 	if (want <= b->size + n)
 		want = b->size + n + 1;
 	if (want > b->max + 1)
 		want = b->max + 1;
-	b->data = arena_grow(b->arena, b->data, b->capacity, want);
+	b->data = arena_grow_text(b->arena, b->data, b->capacity, want);
 	b->capacity = want;
-	return true;
+	return b->data + b->size;
+}
+
+void buf_adopt(struct buf *b, char *text, size_t size)
+{
+	assert(!b->data && !text[size]);
+	if (size > b->max) {
+		b->failed = true;
+		return;
+	}
+	b->data = text;
+	b->size = size;
+	b->capacity = size + 1;
 }
 
 void buf_addn(struct buf *b, const char *s, size_t n)
 {
-	if (!reserve(b, n))
+	char *p = buf_room(b, n);
+
+	if (!p)
 		return;
 	if (n)
-		memcpy(b->data + b->size, s, n);
-	b->size += n;
-	b->data[b->size] = '\0';
+		memcpy(p, s, n);
+	buf_took(b, p + n);
 }
 
 void buf_add(struct buf *b, const char *s)
@@ -51,10 +62,12 @@ void buf_add(struct buf *b, const char *s)
 
 void buf_addc(struct buf *b, char ch)
 {
-	if (!reserve(b, 1))
+	char *p = buf_room(b, 1);
+
+	if (!p)
 		return;
-	b->data[b->size++] = ch;
-	b->data[b->size] = '\0';
+	*p = ch;
+	buf_took(b, p + 1);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)
@@ -62,14 +75,14 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	va_list ap, again;
 	int n;
 
-	if (!reserve(b, 1))
+	if (!buf_room(b, 1))
 		return;
 	va_start(ap, fmt);
 	va_copy(again, ap);
 	n = vsnprintf(b->data + b->size, b->capacity - b->size, fmt, ap);
 	if (n < 0)
 		b->failed = true;
-	else if (!reserve(b, (size_t)n))
+	else if (!buf_room(b, (size_t)n))
 		b->data[b->size] = '\0';
 	else if (vsnprintf(b->data + b->size, b->capacity - b->size, fmt, again) == n)
 		b->size += (size_t)n;
@@ -79,14 +92,20 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 
 void buf_add_int64(struct buf *b, int64_t v)
 {
+	static const char pairs[] =
+		"0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
+		"4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
+		"828384858687888990919293949596979899";
 	char digits[20];
 	char *p = digits + sizeof(digits);
 	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 
-	do {
-		*--p = (char)('0' + u % 10);
-		u /= 10;
-	} while (u);
+	for (; u >= 100; u /= 100)
+		memcpy(p -= 2, &pairs[u % 100 * 2], 2);
+	if (u >= 10)
+		memcpy(p -= 2, &pairs[u * 2], 2);
+	else
+		*--p = (char)('0' + u);
 	if (v < 0)
 		*--p = '-';
 	buf_addn(b, p, (size_t)(digits + sizeof(digits) - p));
@@ -109,22 +128,49 @@ static void add_escape(struct buf *b, unsigned char ch)
 	buf_addn(b, text, 2);
 }
 
+/* The first byte that needs an escape; end: none. */
+static const char *first_escaped(const char *s, const char *end)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+
+	for (; end - s >= 8; s += 8) {
+		uint64_t v, quote, backslash;
+
+		memcpy(&v, s, 8);
+		quote = v ^ ones * '"';
+		backslash = v ^ ones * '\\';
+		/* In each byte's high bit, for the lowest one at least: was it below the number taken? */
+		if (((v - ones * 0x20) & ~v & highs) | ((quote - ones) & ~quote & highs) |
+		    ((backslash - ones) & ~backslash & highs))
+			break;
+	}
+	while (s < end && (unsigned char)*s >= 0x20 && *s != '"' && *s != '\\')
+		s++;
+	return s;
+}
+
 void buf_add_json_stringn(struct buf *b, const char *s, size_t n)
 {
 	const char *end = s + n;
-	const char *plain = s;
+	char *p = buf_room(b, n + 2);
 
-	buf_addc(b, '"');
-	for (; s < end; s++) {
-		unsigned char ch = (unsigned char)*s;
-
-		if (ch >= 0x20 && ch != '"' && ch != '\\')
-			continue;
-		buf_addn(b, plain, (size_t)(s - plain));
-		add_escape(b, ch);
-		plain = s + 1;
+	if (p && first_escaped(s, end) == end) {
+		*p = '"';
+		if (n)
+			memcpy(p + 1, s, n);
+		p[n + 1] = '"';
+		buf_took(b, p + n + 2);
+		return;
 	}
-	buf_addn(b, plain, (size_t)(end - plain));
+	buf_addc(b, '"');
+	while (s < end) {
+		const char *at = first_escaped(s, end);
+
+		buf_addn(b, s, (size_t)(at - s));
+		if (at < end)
+			add_escape(b, (unsigned char)*at++);
+		s = at;
+	}
 	buf_addc(b, '"');
 }
 

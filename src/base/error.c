@@ -10,6 +10,7 @@
 #include "arena_escape.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/utf8.h"
 
 static const struct {
@@ -45,21 +46,47 @@ static const struct {
 	[TEMPORARILY_UNAVAILABLE] = { SYSTEM, "CLIENT_INTERNAL_ERROR" },
 };
 
+struct words {
+	enum error_code code;
+	const char *detail;
+	const char *fmt;
+	va_list ap;
+};
+
+/* The format was checked against its arguments where fail() is called. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+
+static int say(struct ctx *c, void *arg)
+{
+	struct words *w = arg;
+
+	c->error.message = arena_vprintf(c->arena, w->fmt, w->ap);
+	c->error.detail = w->detail ? arena_strdup(c->arena, w->detail) : NULL;
+	c->error.code = w->code;
+	return 0;
+}
+
+#pragma GCC diagnostic pop
+
 __attribute__((format(printf, 4, 0)))
 static int vfail(struct ctx *c, enum error_code code, const char *detail, const char *fmt,
                  va_list ap)
 {
+	struct words w = { .code = code, .detail = detail, .fmt = fmt };
+
 	assert(code > OK && code < ERROR_CODES);
 	if (c->error.code != OK)
 		return -1;
-	/* Formatting may escape for want of memory; then work_run() sets the error. */
-	if (c->arena) {
-		c->error.message = arena_vprintf(c->arena, fmt, ap);
-		c->error.detail = detail ? arena_strdup(c->arena, detail) : NULL;
-	} else {
+	if (!c->arena) {
 		c->error.message = strchr(fmt, '%') ? codes[code].name : fmt;
+		c->error.code = code;
+		return -1;
 	}
-	c->error.code = code;
+	va_copy(w.ap, ap);
+	/* Who fails holds handles with CLEANUP, which an escape past him would leave open. */
+	(void)!work_run(c, say, &w);
+	va_end(w.ap);
 	return -1;
 }
 
@@ -100,11 +127,19 @@ int error_status(enum error_code code)
 	return codes[code].status;
 }
 
-/* A message that a "%.*s" cut within a character must still make valid JSON. */
+/* An input repeated in it may be of many megabytes, and a "%.*s" may have cut it within a
+   character: what goes out is short and valid JSON. */
 static void add_message(struct buf *to, const char *message)
 {
 	size_t n = strlen(message);
 
+	if (n > LIMIT_ERROR_MESSAGE) {
+		n = LIMIT_ERROR_MESSAGE;
+		while (n && ((unsigned char)message[n] & 0xC0) == 0x80)
+			n--;
+		message = arena_printf(to->arena, "%.*s...", (int)n, message);
+		n = strlen(message);
+	}
 	if (utf8_valid(message, n)) {
 		buf_add_json_stringn(to, message, n);
 		return;

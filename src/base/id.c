@@ -106,7 +106,6 @@ static int digit(char ch)
 {
 	if (ch >= '0' && ch <= '9')
 		return ch - '0';
-	ch |= 0x20;
 	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 

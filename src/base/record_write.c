@@ -52,16 +52,38 @@ static void write_value(struct buf *to, const struct field *f, const void *v)
 	}
 }
 
+static void write_name(struct buf *to, const char *name, bool first)
+{
+	size_t n = strlen(name);
+	char *p = buf_room(to, n + 4);
+
+	if (!p)
+		return;
+	if (!first)
+		*p++ = ',';
+	*p++ = '"';
+	memcpy(p, name, n);
+	memcpy(p + n, "\":", 2);
+	buf_took(to, p + n + 2);
+}
+
 void record_write(struct buf *to, const struct record *r, const void *in)
 {
 	bool first = true;
+	char *whole = NULL;
 
+	if (r->fields->flags & WHOLE) /* it is the first of the table then */
+		memcpy(&whole, (const char *)in + r->fields->offset, sizeof(whole));
+	if (whole) {
+		buf_adopt(to, whole, strlen(whole));
+		return;
+	}
 	buf_addc(to, '{');
 	for (const struct field *f = r->fields; f->name; f++) {
 		const void *member = (const char *)in + f->offset;
 		const void *v = member;
 
-		if (f->flags & (ALIAS | INPUT_ONLY))
+		if (f->flags & (ALIAS | INPUT_ONLY | WHOLE))
 			continue;
 		if (f->type == FIELD_LIST || f->type == FIELD_STRINGS) {
 			if (!((const struct list *)member)->count)
@@ -71,10 +93,8 @@ void record_write(struct buf *to, const struct record *r, const void *in)
 			if (!v)
 				continue;
 		}
-		buf_add(to, first ? "\"" : ",\"");
+		write_name(to, f->name, first);
 		first = false;
-		buf_add(to, f->name);
-		buf_addn(to, "\":", 2);
 		write_value(to, f, v);
 	}
 	buf_addc(to, '}');

@@ -177,12 +177,49 @@ static void test_defer_full(void **state)
 	assert_string_equal(order, "h");
 }
 
+static void count_up(void *p)
+{
+	++*(int *)p;
+}
+
+static int exhaust_child(struct ctx *ctx, void *arg)
+{
+	(void)arg;
+	arena_alloc(arena_child(ctx->arena, 100000), 200000);
+	return 0;
+}
+
+/* What is reset can be used again; what is not ends with its parent, and so does its work. */
+static void test_child(void **state)
+{
+	struct ctx c = { .arena = arena_new(1 << 20) };
+	struct arena *child = arena_child(c.arena, 1 << 20);
+	int ends = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		char *p = arena_alloc(child, 100000);
+
+		assert_int_equal(p[99999], 0);
+		memset(p, 'x', 100000);
+		arena_defer(child, count_up, &ends);
+		arena_reset(child);
+		assert_int_equal(ends, i + 1);
+		assert_int_equal(arena_used(child), 0);
+	}
+	arena_defer(child, count_up, &ends);
+	assert_int_equal(work_run(&c, exhaust_child, NULL), -1);
+	assert_int_not_equal(c.error.code, 0);
+	arena_free(c.arena);
+	assert_int_equal(ends, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alloc),   cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_grow),    cmocka_unit_test(test_defer),
-		cmocka_unit_test(test_limit),   cmocka_unit_test(test_defer_full),
+		cmocka_unit_test(test_child),   cmocka_unit_test(test_limit),   cmocka_unit_test(test_defer_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

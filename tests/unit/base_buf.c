@@ -154,12 +154,52 @@ static void test_doubles_read_back(void **state)
 	}
 }
 
+/* Each place of each length, alone and after another: strings are looked at eight bytes at a time. */
+static void test_escapes(void **state)
+{
+	static const char special[] = "\"\\\x01\x1f";
+	static const char *const escaped[] = { "\\\"", "\\\\", "\\u0001", "\\u001f" };
+
+	(void)state;
+	for (size_t n = 1; n < 20; n++) {
+		for (size_t at = 0; at < n * 4; at++) {
+			struct buf got = BUF(arena, 1000), want = BUF(arena, 1000);
+			char text[20];
+
+			memset(text, at % 3 ? '!' : 0xc3, sizeof(text)); /* next to '"'; above all */
+			text[at / 4] = special[at % 4];
+			buf_add_json_stringn(&got, text, n);
+			buf_addc(&want, '"');
+			buf_addn(&want, text, at / 4);
+			buf_add(&want, escaped[at % 4]);
+			buf_addn(&want, text + at / 4 + 1, n - at / 4 - 1);
+			buf_addc(&want, '"');
+			assert_string_equal(buf_text(&got), buf_text(&want));
+		}
+	}
+}
+
+static void test_adopt(void **state)
+{
+	struct buf b = BUF(arena, 5), small = BUF(arena, 2);
+	char *text = arena_strdup(arena, "abc");
+
+	(void)state;
+	buf_adopt(&small, text, 3);
+	assert_true(buf_failed(&small));
+	buf_adopt(&b, text, 3);
+	assert_ptr_equal(buf_text(&b), text);
+	buf_addc(&b, 'd');
+	assert_string_equal(buf_text(&b), "abcd");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add),     cmocka_unit_test(test_maximum),
 		cmocka_unit_test(test_strings), cmocka_unit_test(test_doubles),
 		cmocka_unit_test(test_doubles_read_back),
+		cmocka_unit_test(test_escapes), cmocka_unit_test(test_adopt),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -39,7 +39,8 @@ static void test_parse(void **state)
 		const char *text;
 		bool good;
 	} cases[] = {
-		{ "0123456789abcdefABCDEF0123456789", true },
+		{ "0123456789abcdefabcdef0123456789", true },
+		{ "0123456789abcdefABCDEF0123456789", false },
 		{ "", false },
 		{ "0123456789abcdefABCDEF012345678", false },
 		{ "0123456789abcdefABCDEF01234567890", false },
