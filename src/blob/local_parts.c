@@ -52,12 +52,16 @@ int local_parts_open(struct ctx *c, struct local *l, const char *key, const char
 	char have[LIMIT_PATH + 1];
 	ssize_t n = -1;
 
+	errno = ENOENT;
 	if (parts_path(upload_id, &path))
 		dir = local_open(l->tmp, path.text, O_RDONLY | O_DIRECTORY, 0);
 	if (dir >= 0)
 		fd = local_open(dir, "key", O_RDONLY, 0);
 	if (fd >= 0)
 		n = read(fd, have, sizeof(have));
+	/* A disk that does not answer is not the client's mistake: the upload may well be there. */
+	if (n < 0 && errno != ENOENT)
+		return local_fail(c, errno, "multipart");
 	if (n < 0 || (size_t)n != strlen(key) || memcmp(have, key, (size_t)n) != 0)
 		return fail(c, RESOURCE_DOES_NOT_EXIST, "No such multipart upload");
 	return TAKE_FD(dir);
@@ -91,21 +95,24 @@ static unsigned expire(struct local *l)
 	return count;
 }
 
+/* -1 with errno; a write that a regular file takes in part only has met the end of its disk. */
+static int write_whole(int fd, const void *data, size_t n)
+{
+	ssize_t k = write(fd, data, n);
+
+	if (k >= 0 && (size_t)k != n)
+		errno = ENOSPC;
+	return k >= 0 && (size_t)k == n ? 0 : -1;
+}
+
 static int write_key(struct local *l, const char *folder, const char *key)
 {
 	CLEANUP(local_closep) int dir = local_open(l->own, folder, O_RDONLY | O_DIRECTORY, 0);
 	CLEANUP(local_closep) int fd = -1;
-	size_t n = strlen(key);
 
 	if (dir >= 0)
 		fd = local_open(dir, "key", O_CREAT | O_EXCL | O_WRONLY, 0600);
-	if (fd < 0)
-		return -1;
-	if (write(fd, key, n) != (ssize_t)n) {
-		errno = ENOSPC;
-		return -1;
-	}
-	return 0;
+	return fd < 0 ? -1 : write_whole(fd, key, strlen(key));
 }
 
 int local_parts_create(struct ctx *c, struct blob *b, const char *key, const char **upload_id)
@@ -148,10 +155,8 @@ static int append_file(int to, int from, uint64_t size)
 			char block[16384];
 
 			n = read(from, block, sizeof(block));
-			if (n > 0 && write(to, block, (size_t)n) != n) {
-				errno = ENOSPC;
+			if (n > 0 && write_whole(to, block, (size_t)n))
 				return -1;
-			}
 		}
 		if (n <= 0) {
 			errno = n ? errno : EIO;
@@ -179,8 +184,10 @@ static int append_part(struct ctx *c, int dir, int to, const struct blob_part *p
 
 	local_part_name(p->number, name);
 	fd = local_open(dir, name, O_RDONLY, 0);
-	if (fd < 0 || fstat(fd, &st))
+	if (fd < 0 && errno == ENOENT)
 		return fail(c, INVALID_PARAMETER_VALUE, "Part %u was not uploaded", p->number);
+	if (fd < 0 || fstat(fd, &st))
+		return local_fail(c, errno, "part");
 	local_etag(&st, etag);
 	if (p->etag && !same_tag(etag, p->etag))
 		return fail(c, INVALID_PARAMETER_VALUE,

@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,6 +100,32 @@ static uint64_t moved(int fd, bool sent)
 	return sent ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
 }
 
+enum { CLOSE_WAIT = 8 }; /* TCP_CLOSE_WAIT of netinet/tcp.h, which does not go with linux/tcp.h */
+
+/* The peer has said that nothing more comes (FIN), and all that came is read. libmicrohttpd misses
+   it when it arrives together with the last bytes: one edge of epoll stands for both. */
+static bool ended(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+	int unread = 0;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	       info.tcpi_state == CLOSE_WAIT && ioctl(fd, FIONREAD, &unread) == 0 && !unread;
+}
+
+/* ... since a look ago, and we wait for it to say more. */
+static bool left(struct conn *conn, unsigned phase)
+{
+	uint64_t body = atomic_load_explicit(&conn->body, memory_order_relaxed);
+	bool gone = (phase == PHASE_IDLE || phase == PHASE_BODY) && ended(conn->fd);
+	bool still = gone && conn->gone && body == conn->gone_body;
+
+	conn->gone = gone;
+	conn->gone_body = body;
+	return still;
+}
+
 static void look_anew(struct conn *conn, unsigned turn, int64_t now)
 {
 	conn->known = true;
@@ -106,6 +133,7 @@ static void look_anew(struct conn *conn, unsigned turn, int64_t now)
 	conn->looked_ms = now;
 	conn->head_ms = -1;
 	conn->in_ms = conn->out_ms = 0;
+	conn->gone = false;
 	conn->sending = false;
 	/* Part of the next head may be here already. Where that cannot be told, it counts as
 	   idleness. */
@@ -123,13 +151,16 @@ static bool too_slow(int64_t ms, uint64_t bytes)
 static const char *verdict(struct conn *conn, int64_t now)
 {
 	unsigned turn = atomic_load_explicit(&conn->turn, memory_order_acquire);
+	unsigned phase = atomic_load_explicit(&conn->phase, memory_order_relaxed);
 	int64_t passed;
 
 	if (!conn->known || turn != conn->seen)
 		look_anew(conn, turn, now);
+	if (left(conn, phase))
+		return "client left";
 	passed = now - conn->looked_ms;
 	conn->looked_ms = now;
-	switch (atomic_load_explicit(&conn->phase, memory_order_relaxed)) {
+	switch (phase) {
 	case PHASE_IDLE:
 		if (moved(conn->fd, false) <= conn->base)
 			return NULL; /* the idle time-out is libmicrohttpd's */

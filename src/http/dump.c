@@ -26,7 +26,7 @@ static void fields(FILE *to, const struct record *r, bool reply, int depth)
 	const char *separator = "";
 
 	for (const struct field *f = r->fields; f->name; f++) {
-		if (reply && f->flags & (ALIAS | INPUT_ONLY))
+		if (reply && f->flags & (ALIAS | INPUT_ONLY | WHOLE))
 			continue;
 		fprintf(to, "%s%s:%s%s", separator, f->name, types[f->type],
 			f->flags & REQUIRED ? "!"

@@ -73,6 +73,8 @@ struct conn {
 	int64_t head_ms;                /* when it saw the head begin, -1: not yet */
 	int64_t in_ms, out_ms;          /* spent waiting for the client's body, for its reading */
 	bool sending;
+	bool gone;                      /* the client ended its side ... */
+	uint64_t gone_body;             /* ... after so much of the body */
 	uint64_t base;                  /* bytes moved before this turn, before PHASE_SEND */
 };
 
@@ -186,6 +188,12 @@ void dispatch_work(struct job *j);
 /* Renders a route's reply record (or the failure) once it is back. */
 void dispatch_finish(struct job *j);
 
+/* What is built to be sent. */
+struct reply {
+	struct MHD_Response *response;  /* NULL: no memory */
+	bool failed;                    /* a header is missing */
+};
+
 /* stream.c */
 int stream_begin(struct job *j) MUST_CHECK;
 int stream_decide(struct job *j) MUST_CHECK;
@@ -193,11 +201,13 @@ int stream_decide(struct job *j) MUST_CHECK;
 int stream_push(struct job *j, const char *data, size_t *size) MUST_CHECK;
 int stream_finish(struct job *j) MUST_CHECK;
 int stream_open(struct job *j) MUST_CHECK;
-struct MHD_Response *stream_response(struct job *j);
+void stream_response(struct job *j, struct reply *r);
 void stream_end(struct job *j);
 
 /* reply.c */
 enum MHD_Result reply_send(struct job *j);
+/* Without a value there is no header. */
+void reply_header(struct reply *r, const char *name, const char *value);
 /* Answers past libmicrohttpd, which cannot while a body comes in; the connection must be closed
    then. */
 void reply_cut(struct job *j);

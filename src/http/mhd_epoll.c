@@ -95,12 +95,14 @@ struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, 
 
 	if (c.arena && work_run(&c, render, &r) == 0)
 		response = MHD_create_response_from_buffer_copy(r.json_size, r.json);
-	if (response) {
-		MHD_add_response_header(response, "Content-Type", "application/json");
-		MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	} else {
-		response = __real_MHD_create_response_from_buffer_static(0, "");
+	if (response &&
+	    (!MHD_add_response_header(response, "Content-Type", "application/json") ||
+	     !MHD_add_response_header(response, "X-Content-Type-Options", "nosniff"))) {
+		MHD_destroy_response(response);
+		response = NULL;
 	}
+	if (!response)
+		response = __real_MHD_create_response_from_buffer_static(0, "");
 	arena_free(c.arena);
 	return response;
 }

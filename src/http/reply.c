@@ -49,98 +49,103 @@ static const char *frame_options(const struct job *j)
 	return strcasecmp(x, "NONE") == 0 ? NULL : x;
 }
 
+void reply_header(struct reply *r, const char *name, const char *value)
+{
+	if (value && *value && MHD_add_response_header(r->response, name, value) != MHD_YES)
+		r->failed = true;
+}
+
 /* As starlette's CORSMiddleware with MLflow's settings. */
-static void add_cors(struct job *j, struct MHD_Response *r)
+static void add_cors(struct job *j, struct reply *r)
 {
 	const struct guard *g = j->server->guard;
 	bool any = guard_any_origin(g);
-	const char *headers;
 
 	if (!j->origin)
 		return;
 	if (any)
-		MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
+		reply_header(r, "Access-Control-Allow-Origin", "*");
 	else if (guard_origin_may_read(g, j->origin))
-		MHD_add_response_header(r, "Access-Control-Allow-Origin", j->origin);
+		reply_header(r, "Access-Control-Allow-Origin", j->origin);
 	else
 		return;
 	if (!any)
-		MHD_add_response_header(r, "Access-Control-Allow-Credentials", "true");
+		reply_header(r, "Access-Control-Allow-Credentials", "true");
 	if (!j->preflight) {
-		MHD_add_response_header(r, "Access-Control-Expose-Headers", "*");
+		reply_header(r, "Access-Control-Expose-Headers", "*");
 		return;
 	}
-	MHD_add_response_header(r, "Access-Control-Allow-Methods",
-				any ? "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
-				    : "GET, POST, PUT, DELETE, OPTIONS, PATCH");
-	MHD_add_response_header(r, "Access-Control-Max-Age", "600");
-	headers = job_header(j, "Access-Control-Request-Headers");
-	if (headers)
-		MHD_add_response_header(r, "Access-Control-Allow-Headers", headers);
+	reply_header(r, "Access-Control-Allow-Methods",
+		     any ? "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+			 : "GET, POST, PUT, DELETE, OPTIONS, PATCH");
+	reply_header(r, "Access-Control-Max-Age", "600");
+	reply_header(r, "Access-Control-Allow-Headers",
+		     job_header(j, "Access-Control-Request-Headers"));
 }
 
-static void add_headers(struct job *j, struct MHD_Response *r)
+static void add_headers(struct job *j, struct reply *r)
 {
 	const struct http_server *s = j->server;
-	const char *frame = frame_options(j);
 	char range[40];
 
 	if (!s->options.disable_security) {
-		MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-		if (frame)
-			MHD_add_response_header(r, "X-Frame-Options", frame);
-		MHD_add_response_header(r, "Vary", "Origin");
+		reply_header(r, "X-Content-Type-Options", "nosniff");
+		reply_header(r, "X-Frame-Options", frame_options(j));
+		reply_header(r, "Vary", "Origin");
 		add_cors(j, r);
 	}
-	MHD_add_response_header(r, "X-Request-Id", j->ctx.request_id);
-	if (j->allow)
-		MHD_add_response_header(r, "Allow", j->allow);
+	reply_header(r, "X-Request-Id", j->ctx.request_id);
+	reply_header(r, "Allow", j->allow);
 	if (j->status == 503 || j->status == 429)
-		MHD_add_response_header(r, "Retry-After", "1");
+		reply_header(r, "Retry-After", "1");
 	if (j->status == 416 && j->head.total) {
 		snprintf(range, sizeof(range), "bytes */%llu", (unsigned long long)j->head.total);
-		MHD_add_response_header(r, "Content-Range", range);
+		reply_header(r, "Content-Range", range);
 	}
 	if (atomic_load_explicit(&s->stopping, memory_order_relaxed))
-		MHD_add_response_header(r, "Connection", "close");
+		reply_header(r, "Connection", "close");
 }
 
 struct build {
 	struct job *job;
-	struct MHD_Response *response;
+	struct reply reply;
 };
 
 static int build(struct ctx *c, void *arg)
 {
 	struct build *b = arg;
 	struct job *j = b->job;
+	struct reply *r = &b->reply;
 
 	(void)c;
 	if (j->transfer && j->stream.kind == STREAM_DOWNLOAD) {
-		b->response = stream_response(j);
+		stream_response(j, r);
 		return 0;
 	}
 	/* The arena outlives the response: request_end() frees it. */
-	b->response = MHD_create_response_from_buffer(j->reply.size, j->reply.data,
+	r->response = MHD_create_response_from_buffer(j->reply.size, j->reply.data,
 						      MHD_RESPMEM_PERSISTENT);
-	if (b->response && j->content_type)
-		MHD_add_response_header(b->response, "Content-Type", j->content_type);
-	if (b->response && j->transfer && j->status == 200 && *transfer_etag(j->transfer))
-		MHD_add_response_header(b->response, "ETag", transfer_etag(j->transfer));
+	if (!r->response)
+		return 0;
+	reply_header(r, "Content-Type", j->content_type);
+	if (j->transfer && j->status == 200)
+		reply_header(r, "ETag", transfer_etag(j->transfer));
 	return 0;
 }
 
 enum MHD_Result reply_send(struct job *j)
 {
 	struct build b = { .job = j };
-	enum MHD_Result result;
+	enum MHD_Result result = MHD_NO;
 
 	settle(j);
-	if (work_run(&j->ctx, build, &b) || !b.response)
+	if (work_run(&j->ctx, build, &b) || !b.reply.response)
 		return MHD_NO;
-	add_headers(j, b.response);
-	result = MHD_queue_response(j->connection, (unsigned)j->status, b.response);
-	MHD_destroy_response(b.response);
+	add_headers(j, &b.reply);
+	/* Without memory for a header there is no answer: it may be the one that protects. */
+	if (!b.reply.failed)
+		result = MHD_queue_response(j->connection, (unsigned)j->status, b.reply.response);
+	MHD_destroy_response(b.reply.response);
 	return result;
 }
 
@@ -157,7 +162,8 @@ void reply_cut(struct job *j)
 			"X-Content-Type-Options: nosniff\r\n%sX-Request-Id: %s\r\nContent-Length: "
 			"%zu\r\n\r\n",
 			j->status, MHD_get_reason_phrase_for((unsigned)j->status),
-			j->status == 503 ? "Retry-After: 1\r\n" : "", j->ctx.request_id,
+			j->status == 503 ? "Retry-After: 1\r\n" : "",
+			j->ctx.request_id ? j->ctx.request_id : "-",
 			j->reply.size);
 	if (!info || size < 0 || (size_t)size >= sizeof(head))
 		return;

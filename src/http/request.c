@@ -316,7 +316,9 @@ static int64_t bytes_of(const struct job *j)
 	const union MHD_ConnectionInfo *head =
 		MHD_get_connection_info(j->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
-	return head && j->length >= 0 ? (int64_t)head->header_size + j->length : -1;
+	/* An announced length may be anything up to INT64_MAX. */
+	return head && j->length >= 0 && j->length <= INT64_MAX / 2 ? (int64_t)head->header_size + j->length
+	                                                            : -1;
 }
 
 void request_end(void *cls, struct MHD_Connection *connection, void **state,

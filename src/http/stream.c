@@ -188,49 +188,45 @@ static const char *safe_type(const char *type)
 	return type;
 }
 
-static void add_validators(struct job *j, struct MHD_Response *response)
+static void add_validators(struct job *j, struct reply *r)
 {
 	const struct transfer_head *h = &j->head;
 	char date[40];
 	time_t modified = (time_t)h->modified;
 	struct tm tm;
 
-	if (h->etag[0])
-		MHD_add_response_header(response, "ETag", h->etag);
+	reply_header(r, "ETag", h->etag);
 	if (h->modified >= 0 && gmtime_r(&modified, &tm) &&
 	    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm))
-		MHD_add_response_header(response, "Last-Modified", date);
+		reply_header(r, "Last-Modified", date);
 }
 
-struct MHD_Response *stream_response(struct job *j)
+void stream_response(struct job *j, struct reply *r)
 {
 	const struct transfer_head *h = &j->head;
-	struct MHD_Response *response;
 	struct buf name = BUF(j->ctx.arena, 4096);
 	char range[80];
 
-	if (h->status == 304) {
-		response = MHD_create_response_empty(MHD_RF_NONE);
-		if (response)
-			add_validators(j, response);
-		return response;
-	}
-	response = MHD_create_response_from_callback(h->length, HTTP_BLOCK, pull, j, NULL);
-	if (!response)
-		return NULL;
-	add_validators(j, response);
+	/* First: what may escape for want of memory would leave the response behind. */
 	disposition_write(&name, j->stream.file_name ? j->stream.file_name : "download");
-	MHD_add_response_header(response, "Content-Disposition", buf_text(&name));
-	MHD_add_response_header(response, "Content-Type", safe_type(h->content_type));
-	MHD_add_response_header(response, "Content-Security-Policy", "sandbox; default-src 'none'");
-	MHD_add_response_header(response, "Accept-Ranges", "bytes");
+	r->response = h->status == 304 ? MHD_create_response_empty(MHD_RF_NONE)
+				       : MHD_create_response_from_callback(h->length, HTTP_BLOCK,
+									   pull, j, NULL);
+	if (!r->response)
+		return;
+	add_validators(j, r);
+	if (h->status == 304)
+		return;
+	reply_header(r, "Content-Disposition", buf_text(&name));
+	reply_header(r, "Content-Type", safe_type(h->content_type));
+	reply_header(r, "Content-Security-Policy", "sandbox; default-src 'none'");
+	reply_header(r, "Accept-Ranges", "bytes");
 	if (h->status == 206) {
 		snprintf(range, sizeof(range), "bytes %llu-%llu/%llu", (unsigned long long)h->first,
 			 (unsigned long long)(h->first + h->length - 1),
 			 (unsigned long long)h->total);
-		MHD_add_response_header(response, "Content-Range", range);
+		reply_header(r, "Content-Range", range);
 	}
-	return response;
 }
 
 void stream_end(struct job *j)
