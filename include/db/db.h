@@ -126,6 +126,10 @@ int db_list(struct ctx *c, const struct stmt *s, struct db_args a, const struct 
 int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct record *r, struct list *out)
 	MUST_CHECK;
 
+/* The same, planned for these very values, for SQL whose best plan depends on them. Nothing is kept. */
+int db_list_once(struct ctx *c, const char *sql, struct db_args a, const struct record *r, struct list *out)
+	MUST_CHECK;
+
 /* ---- pipeline: several statements in one round trip ---- */
 
 /*

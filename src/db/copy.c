@@ -14,23 +14,13 @@ enum { CHUNK = 64 << 10 };
 
 static int send_chunk(struct ctx *c, struct db *db, const char *data, size_t size)
 {
-	for (;;) {
-		int sent = PQputCopyData(db->conn, data, (int)size);
+	int sent = PQputCopyData(db->conn, data, (int)size);
 
-		if (sent > 0)
-			break;
-		if (sent < 0 || pipeline_wait(db))
-			return error_lost(c, db);
-	}
+	/* No room: there is some once all is sent, or there is no memory. */
+	if (sent == 0 && pipeline_send(db) == 0)
+		sent = PQputCopyData(db->conn, data, (int)size);
 	/* libpq would keep all of it in memory while the server is slower than we are. */
-	for (;;) {
-		int unsent = PQflush(db->conn);
-
-		if (unsent == 0)
-			return 0;
-		if (unsent < 0 || pipeline_wait(db))
-			return error_lost(c, db);
-	}
+	return sent > 0 && pipeline_send(db) == 0 ? 0 : error_lost(c, db);
 }
 
 /* Room in the chunk for `need` more bytes, by sending what it holds or, for one huge row, by growing. */
@@ -100,14 +90,11 @@ static int send_rows(struct ctx *c, const char *columns, const struct db_arg *va
 
 static int end_copy(struct ctx *c, struct db *db)
 {
-	for (;;) {
-		int sent = PQputCopyEnd(db->conn, NULL);
+	int sent = PQputCopyEnd(db->conn, NULL);
 
-		if (sent > 0)
-			return 0;
-		if (sent < 0 || pipeline_wait(db))
-			return error_lost(c, db);
-	}
+	if (sent == 0 && pipeline_send(db) == 0)
+		sent = PQputCopyEnd(db->conn, NULL);
+	return sent > 0 ? 0 : error_lost(c, db);
 }
 
 /* Reads to the end of the command; what an error left in the middle of is lost with the connection. */

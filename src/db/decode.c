@@ -232,16 +232,16 @@ static _Noreturn void mismatch(const char *column, unsigned oid)
 	abort();
 }
 
-void mapping_make(struct mapping *m, const PGresult *result, const struct record *record)
+bool mapping_make(struct mapping *m, const PGresult *result, const struct record *record)
 {
 	int n = PQnfields(result);
 
 	if (m->record == record && m->count == n)
-		return;
+		return true;
 	mapping_free(m);
 	m->columns = calloc((size_t)n + 1, sizeof(*m->columns));
 	if (!m->columns)
-		abort();                /* some hundred bytes */
+		return false;
 	for (int i = 0; i < n; i++) {
 		const struct field *f = find_field(record, PQfname(result, i));
 		const struct how *how = f ? find_how(f->type, PQftype(result, i)) : NULL;
@@ -253,6 +253,7 @@ void mapping_make(struct mapping *m, const PGresult *result, const struct record
 	}
 	m->count = n;
 	m->record = record;
+	return true;
 }
 
 void mapping_free(struct mapping *m)
@@ -265,10 +266,11 @@ void decode_row(struct ctx *c, const struct mapping *m, const PGresult *result, 
 {
 	for (int i = 0; i < m->count; i++) {
 		const struct column *column = &m->columns[i];
+		int size = PQgetlength(result, row, i);
 
-		if (PQgetisnull(result, row, i))
+		if (!size && PQgetisnull(result, row, i))
 			continue;
-		column->decode(c, column->field, PQgetvalue(result, row, i),
-		               PQgetlength(result, row, i), (char *)out + column->field->offset);
+		column->decode(c, column->field, PQgetvalue(result, row, i), size,
+		               (char *)out + column->field->offset);
 	}
 }

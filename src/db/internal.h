@@ -62,8 +62,8 @@ struct mapping {
 	bool borrows;                   /* members point into the result, which must live on */
 };
 
-/* Matches columns to fields by name; what does not fit is our mistake. Reuses the mapping where it can. */
-void mapping_make(struct mapping *m, const PGresult *result, const struct record *record);
+/* Matches columns to fields by name; what does not fit is our mistake. Reuses the mapping where it can. False: no memory. */
+bool mapping_make(struct mapping *m, const PGresult *result, const struct record *record) MUST_CHECK;
 void mapping_free(struct mapping *m);
 
 /* Row `row` into the zeroed struct `out`. */
@@ -111,6 +111,7 @@ struct item {
 	struct item *next;
 	const struct stmt *stmt;        /* NULL: dynamic */
 	const char *sql;
+	bool once;                      /* dynamic: not prepared */
 	const char *types;
 	struct params params;
 	bool begin, commit;
@@ -119,7 +120,7 @@ struct item {
 	void *one;                      /* the first, and */
 	int *found;
 	int64_t *affected;
-	struct prepared *prepared;
+	struct prepared *prepared;      /* NULL: once */
 	unsigned closes;                /* results not read yet: of evicted statements, */
 	bool prepare, run;              /* of preparing, of running */
 };
@@ -135,6 +136,7 @@ struct db {
 	struct item *reading;           /* flushed, results outstanding */
 	PGresult *result;               /* in our hands while the arena may escape */
 	struct statements statements;
+	struct mapping once;            /* of a statement not prepared */
 	uint64_t flush;                 /* number of the current one */
 	char sqlstate[8];
 	char constraint[64];
@@ -148,6 +150,8 @@ int pipeline_enter(struct ctx *c, struct db *db) MUST_CHECK;
 int pipeline_leave(struct ctx *c, struct db *db) MUST_CHECK;
 /* Sends and reads while libpq has something to do; -1: silence, or the connection is gone (broken set). */
 int pipeline_wait(struct db *db);
+/* Until all is sent; the server need not say anything. -1 as above. */
+int pipeline_send(struct db *db);
 /* Waits for a result outside of a pipeline; NULL: none left, or broken. */
 PGresult *pipeline_result(struct db *db);
 void result_forget(struct db *db);

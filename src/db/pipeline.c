@@ -19,21 +19,17 @@
 
 /* ---- waiting ---- */
 
-int pipeline_wait(struct db *db)
+/* For a sign of life. */
+static int wait_for(struct db *db, short events)
 {
-	struct pollfd p = { .fd = PQsocket(db->conn), .events = POLLIN };
-	int unsent = PQflush(db->conn);
-	int n;
+	struct pollfd p = { .fd = PQsocket(db->conn), .events = events };
+	int n = -1;
 
-	if (unsent < 0 || p.fd < 0) {
-		db->broken = true;
-		return -1;
+	if (p.fd >= 0) {
+		do {
+			n = poll(&p, 1, db->silence_ms);
+		} while (n < 0 && errno == EINTR);
 	}
-	if (unsent)
-		p.events |= POLLOUT;
-	do {
-		n = poll(&p, 1, db->silence_ms);
-	} while (n < 0 && errno == EINTR);
 	if (n <= 0 || ((p.revents & (POLLIN | POLLERR | POLLHUP)) && !PQconsumeInput(db->conn))) {
 		db->broken = true;
 		return -1;
@@ -41,10 +37,48 @@ int pipeline_wait(struct db *db)
 	return 0;
 }
 
+int pipeline_wait(struct db *db)
+{
+	int unsent = PQflush(db->conn);
+
+	if (unsent < 0) {
+		db->broken = true;
+		return -1;
+	}
+	return wait_for(db, unsent ? POLLIN | POLLOUT : POLLIN);
+}
+
+int pipeline_send(struct db *db)
+{
+	int unsent;
+
+	while ((unsent = PQflush(db->conn)) > 0) {
+		if (wait_for(db, POLLIN | POLLOUT))
+			return -1;
+	}
+	db->broken = db->broken || unsent < 0;
+	return unsent;
+}
+
+/*
+ * Whether to wait for more. libpq that cannot allocate a result sometimes takes what it has for incomplete, and would
+ * wait for an answer that came already: nobody knows any more what belongs to which statement.
+ */
+static bool is_busy(struct db *db)
+{
+	bool busy;
+
+	errno = 0;
+	busy = PQisBusy(db->conn);
+	if (busy && errno == ENOMEM)
+		db->broken = true;
+	return busy;
+}
+
 PGresult *pipeline_result(struct db *db)
 {
-	while (PQisBusy(db->conn)) {
-		if (pipeline_wait(db))
+	while (is_busy(db)) {
+		if (db->broken || pipeline_wait(db))
 			return NULL;
 	}
 	return PQgetResult(db->conn);
@@ -156,8 +190,10 @@ static bool send_closes(struct db *db, struct item *item)
 	return sent;
 }
 
-static bool send_prepare(struct db *db, struct item *item, const char *name, const char *sql)
+/* Prepares an item's statement under the name; without one, it runs at once. */
+static bool send_text(struct db *db, const struct item *item, const char *name, const char *sql)
 {
+	const struct params *p = &item->params;
 	size_t n = strlen(item->types);
 	Oid few[32];
 	Oid *types = n <= 32 ? few : calloc(n, sizeof(*types));
@@ -167,20 +203,32 @@ static bool send_prepare(struct db *db, struct item *item, const char *name, con
 		return false;
 	for (size_t i = 0; i < n; i++)
 		types[i] = encode_type(item->types[i]);
-	sent = PQsendPrepare(db->conn, name, sql, (int)n, types);
+	sent = name ? PQsendPrepare(db->conn, name, sql, (int)n, types) :
+		PQsendQueryParams(db->conn, sql, (int)n, types, p->values, p->lengths, p->formats,
+		                  1);
 	if (types != few)
 		free(types);
+	return sent;
+}
+
+static bool send_prepare(struct db *db, struct item *item, const char *name, const char *sql)
+{
 	item->prepared->state = PREPARED_SENT;
 	item->prepare = true;
-	return sent;
+	return send_text(db, item, name, sql);
 }
 
 static bool send_item(struct db *db, struct item *item)
 {
-	struct prepared *p = item->stmt ? statements_fixed(&db->statements, item->stmt) :
-		statements_dynamic(&db->statements, item->sql, item->types);
+	struct prepared *p;
 	const char *name;
 
+	if (item->once) {
+		item->run = true;
+		return send_text(db, item, NULL, item->sql);
+	}
+	p = item->stmt ? statements_fixed(&db->statements, item->stmt) :
+		statements_dynamic(&db->statements, item->sql, item->types);
 	if (!p)
 		return false;
 	p->used = db->flush;
@@ -206,17 +254,20 @@ static void clear_result(void *result)
 /* For as long as the members that point into it. */
 static void keep_result(struct ctx *c, struct db *db)
 {
-	arena_defer(c->arena, clear_result, db->result);
-	db->result = NULL;
+	/* Taken first: without memory for the note arena_defer() clears it, and escapes. */
+	arena_defer(c->arena, clear_result, TAKE(db->result));
 }
 
-static void read_rows(struct ctx *c, struct db *db, struct item *item)
+static int read_rows(struct ctx *c, struct db *db, struct item *item)
 {
 	const struct record *r = item->record;
-	struct mapping *m = &item->prepared->mapping;
+	struct mapping *m = item->prepared ? &item->prepared->mapping : &db->once;
 	int rows = PQntuples(db->result);
 
-	mapping_make(m, db->result, r);
+	if (!item->prepared)
+		mapping_free(m);
+	if (!mapping_make(m, db->result, r))
+		return error_unavailable(c, "no memory for the columns of a result");
 	if (item->one) {
 		*item->found = rows > 0;
 		if (rows > 0)
@@ -230,6 +281,7 @@ static void read_rows(struct ctx *c, struct db *db, struct item *item)
 	}
 	if (m->borrows && rows > 0)
 		keep_result(c, db);
+	return 0;
 }
 
 static int read_run(struct ctx *c, struct db *db, struct item *item)
@@ -244,7 +296,7 @@ static int read_run(struct ctx *c, struct db *db, struct item *item)
 	}
 	if (item->record) {
 		assert(PQresultStatus(db->result) == PGRES_TUPLES_OK);
-		read_rows(c, db, item);
+		return read_rows(c, db, item);
 	}
 	return 0;
 }

@@ -62,6 +62,7 @@ static void disconnect(struct db *db)
 {
 	result_forget(db);
 	statements_free(&db->statements);
+	mapping_free(&db->once);
 	PQfinish(db->conn);
 	*db = (struct db){ .flush = db->flush };
 }
@@ -204,7 +205,7 @@ static void tried(struct db_pool *p, bool success, bool reached)
 
 /*
  * Leaves what was wrong in `words`. A session may be ended by an administrator while it begins: then the server
- * was reached, all the same. The ctx has no arena, so nothing escapes.
+ * was reached, all the same. Nor is it away because we have no memory. The ctx has no arena, so nothing escapes.
  */
 static bool connect_once(struct db_pool *p, struct db *db, char words[256], bool *reached)
 {
@@ -219,7 +220,9 @@ static bool connect_once(struct db_pool *p, struct db *db, char words[256], bool
 			return true;
 	} else if (db->conn) {
 		connect_sqlstate(db->conn, state);
-		*reached = strcmp(state, "57P01") == 0;
+		*reached = strcmp(state, "57P01") == 0 || strstr(PQerrorMessage(db->conn), "out of memory");
+	} else {
+		*reached = true;
 	}
 	snprintf(words, 256, "%.255s", db->conn ? PQerrorMessage(db->conn) : "no memory");
 	disconnect(db);

@@ -158,3 +158,10 @@ int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct r
 	db_queue_list_sql(c, sql, a, r, out);
 	return db_flush(c);
 }
+
+int db_list_once(struct ctx *c, const char *sql, struct db_args a, const struct record *r, struct list *out)
+{
+	assert(r && out);
+	pipeline_add(c, &(struct item){ .sql = sql, .once = true, .record = r, .list = out }, a);
+	return db_flush(c);
+}

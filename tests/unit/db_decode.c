@@ -54,8 +54,8 @@ static struct row decode(struct ctx *c, PGresult **result, const char *name, Oid
 	*result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 	assert_true(PQsetResultAttrs(*result, 1, &column));
 	assert_true(PQsetvalue(*result, 0, 0, (char *)(uintptr_t)value, value ? size : -1));
-	mapping_make(&m, *result, &row_record);
-	mapping_make(&m, *result, &row_record);         /* the second time is free */
+	assert_true(mapping_make(&m, *result, &row_record));
+	assert_true(mapping_make(&m, *result, &row_record));
 	decode_row(c, &m, *result, 0, &row);
 	mapping_free(&m);
 	return row;

@@ -56,6 +56,14 @@ CREATE TABLE runs (
 ) WITH (fillfactor = 90);
 CREATE INDEX runs_order ON runs (experiment_id, start_time DESC, uuid);
 
+-- The artifact uri of a run without its own: store_run_uri() for filters and orders.
+CREATE FUNCTION run_uri(location text, run uuid) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT path || CASE WHEN right(path, 1) = '/' THEN '' ELSE '/' END
+	|| replace(run::text, '-', '') || '/artifacts' || substr(location, length(path) + 1)
+	FROM (SELECT CASE WHEN location ~ '^[A-Za-z][A-Za-z0-9+.-]*:'
+		THEN substring(location FROM '^[^?#]*') ELSE location END) AS p (path)
+$$;
+
 -- Points: the history. An identical repeat is a no-op. The key is in the order in which MLflow answers a
 -- history, so that its pages are read off the index.
 CREATE TABLE points (
@@ -87,7 +95,8 @@ CREATE TABLE params (
 	value           text COLLATE "C" NOT NULL,
 	PRIMARY KEY (run_id, key_id)
 );
-CREATE INDEX params_experiment ON params (experiment_id, key_id, run_id);
+-- The index of values, for filters (search/leaf.c). A whole value may be longer than a btree takes.
+CREATE INDEX params_experiment ON params (experiment_id, key_id, left(value, 64));
 
 CREATE TABLE tags (
 	run_id          bigint NOT NULL,
@@ -96,7 +105,7 @@ CREATE TABLE tags (
 	value           text COLLATE "C" NOT NULL,
 	PRIMARY KEY (run_id, key_id)
 );
-CREATE INDEX tags_experiment ON tags (experiment_id, key_id, run_id);
+CREATE INDEX tags_experiment ON tags (experiment_id, key_id, left(value, 64));
 
 CREATE TABLE datasets (
 	id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
