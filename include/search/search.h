@@ -13,6 +13,7 @@
 #ifndef SEARCH_SEARCH_H
 #define SEARCH_SEARCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ctx.h"
@@ -50,12 +51,14 @@ struct search_order_field {             /* logged_models/search order_by element
 
 /*
  * The statement that finds a page: columns `id bigint` (of experiments, runs or logged_models), `position text[]` (the
- * row's sort values, for the next token), in order, at most max_results + 1 rows. Meant to be run as it is or as
- * the body of a CTE; its arguments are $1..$n, further ones may be appended from args.count + 1.
+ * sort values of row max_results, for the next token; NULL in the others), in order, at most max_results + 1 rows.
+ * Meant to be run as it is or as the body of a CTE; its arguments are $1..$n, further ones may be appended from
+ * args.count + 1.
  */
 struct search_page {
 	const char *sql;
 	struct db_args args;
+	bool once;                      /* a filter: how rare its values are decides the plan, so db_list_once() */
 	uint8_t digest[32];             /* of the query, for the token */
 };
 

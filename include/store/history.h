@@ -11,6 +11,8 @@
 #include "base/ctx.h"
 #include "base/record.h"
 
+struct buf;
+
 struct point {
 	const char *key;
 	const double *value;
@@ -31,6 +33,10 @@ struct history_page {
 int store_history(struct ctx *c, const struct history_page *p, struct list *points,
                   const char **next_token)
 	MUST_CHECK;
+
+/* All points of p's run and key, as a JSON array of point_record: what is in memory is the text and
+   a stretch of points. */
+int store_history_text(struct ctx *c, const struct history_page *p, struct buf *to) MUST_CHECK;
 
 /* By run id, then timestamp, step, value; at most max_results of all runs together. */
 int store_history_bulk(struct ctx *c, const char *const *run_ids, size_t count, const char *key,

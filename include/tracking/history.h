@@ -19,6 +19,7 @@ struct get_history {
 extern const struct record get_history_record;
 
 struct history_reply {
+	const char *all;                /* the reply's text, or */
 	struct list metrics;            /* struct point */
 	const char *next_page_token;
 };

@@ -10,9 +10,8 @@
 	"(CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN 3 THEN 'FINISHED'"      \
 	" WHEN 4 THEN 'FAILED' WHEN 5 THEN 'KILLED' END COLLATE \"C\")"
 #define RUN_ARTIFACT_URI                                                                           \
-	"COALESCE(r.artifact_uri, (SELECT rtrim(a.artifact_location, '/') FROM experiments a"      \
-	" WHERE a.id = r.experiment_id) || '/' || replace(r.uuid::text, '-', '') || '/artifacts')" \
-	" COLLATE \"C\""
+	"COALESCE(r.artifact_uri, (SELECT run_uri(a.artifact_location, r.uuid) FROM experiments a" \
+	" WHERE a.id = r.experiment_id)) COLLATE \"C\""
 #define MODEL_STATUS_NAME                                                                          \
 	"(CASE l.status WHEN 1 THEN 'PENDING' WHEN 2 THEN 'READY' WHEN 3 THEN 'FAILED' END "       \
 	"COLLATE \"C\")"

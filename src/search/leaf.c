@@ -9,10 +9,14 @@
 #include "base/limits.h"
 #include "parse.h"
 
-/* Tables that the planner may join in any order: its time grows as their factorial (5: 2 ms,
-   8: 45 ms; 200 EXISTS, which it turns into joins: minutes). The conditions beyond stay probes:
-   IS TRUE keeps them so. */
-enum { MOST_JOINS = 4 };
+/* Conditions that the planner may turn into joins, in any order: its time grows as their factorial
+   (3 tables: 0.2 ms, 5: 2 ms, 8: 45 ms; 200 EXISTS, which it turns into joins: minutes). Two choose
+   the rows; those beyond stay probes of what is left: IS TRUE keeps them so. */
+enum { MOST_JOINS = 2 };
+
+/* params_experiment and tags_experiment hold this many characters of the value. */
+#define INDEXED "64"
+enum { INDEXED_BYTES = 64 };
 
 static const char *const symbols[] = {
 	[CMP_EQ] = "=",  [CMP_NE] = "<>", [CMP_LT] = "<",
@@ -206,6 +210,43 @@ static void write_attribute(struct builder *b, const struct term *t, bool positi
 		buf_add(&b->where, ") IS TRUE");
 }
 
+/* Shorter than what is indexed, and so equal to that alone; bytes, as characters are no more. */
+static bool is_short(const char *text)
+{
+	return strlen(text) < INDEXED_BYTES;
+}
+
+static bool all_short(const struct term *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (!is_short(t->list[i]))
+			return false;
+	return true;
+}
+
+/* Found by the index of values: these joins choose the rows. */
+static bool is_indexed(const struct builder *b, const struct term *t)
+{
+	return b->q->entity == SEARCH_RUNS && (t->type == TERM_PARAM || t->type == TERM_TAG) &&
+	       (t->op == CMP_EQ || (t->op == CMP_IN && all_short(t)));
+}
+
+static void write_indexed(struct builder *b, const struct term *t, const char *sql)
+{
+	if (t->op == CMP_IN) {
+		buf_addf(&b->where, "left(%s, " INDEXED ") = ANY($%zu)", sql,
+			 search_sql_arg(b, TEXTS(t->list, t->count)));
+		return;
+	}
+	size_t arg = search_sql_arg(b, TEXT(t->text));
+	if (is_short(t->text))
+		buf_addf(&b->where, "left(%s, " INDEXED ") = $%zu", sql, arg);
+	else
+		buf_addf(&b->where,
+			 "(left(%s, " INDEXED ") = left($%zu, " INDEXED ") AND %s = $%zu)", sql, arg,
+			 sql, arg);
+}
+
 static void write_value(struct builder *b, const struct term *t, const char *sql)
 {
 	if (t->type == TERM_METRIC)
@@ -266,6 +307,12 @@ static void write_exists(struct builder *b, const struct term *t)
 	close_exists(b);
 }
 
+void search_leaf_reserve(struct builder *b, const struct term *t)
+{
+	if (is_indexed(b, t) && (b->join_count < MOST_JOINS || find_join(b, t->type, t->key)))
+		search_leaf_join(b, t->type, t->key, true);
+}
+
 void search_leaf_write(struct builder *b, const struct term *t, bool positive)
 {
 	if (t->type == TERM_ATTRIBUTE) {
@@ -282,9 +329,12 @@ void search_leaf_write(struct builder *b, const struct term *t, bool positive)
 		write_exists(b, t);
 		return;
 	}
-	unsigned alias = search_leaf_join(b, t->type, t->key, true);
+	const char *value = arena_printf(b->c->arena, "j%u.value",
+					 search_leaf_join(b, t->type, t->key, true));
 	if (t->op == CMP_IS_NOT_NULL)
 		buf_add(&b->where, "true");
+	else if (is_indexed(b, t))
+		write_indexed(b, t, value);
 	else
-		write_value(b, t, arena_printf(b->c->arena, "j%u.value", alias));
+		write_value(b, t, value);
 }

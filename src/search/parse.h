@@ -214,6 +214,10 @@ unsigned search_leaf_join(struct builder *b, enum term_type type, const char *ke
 /* Writes the joins gathered so far. */
 void search_leaf_joins(struct builder *b);
 
+/* For each conjunct of the whole filter, before any is written: the joins go first to conditions
+   that an index finds. */
+void search_leaf_reserve(struct builder *b, const struct term *t);
+
 /* A term as a condition. `positive`: a conjunct of the whole filter, so that an inner join may
    serve it; otherwise it is true or false, never unknown. */
 void search_leaf_write(struct builder *b, const struct term *t, bool positive);

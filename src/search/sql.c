@@ -6,11 +6,12 @@
  * first conjuncts need (the order shares it), EXISTS for the others and below OR and NOT, the
  * keyset condition, ORDER BY, LIMIT:
  *
- *   SELECT p.id, ARRAY[...]::text[] AS position FROM (
- *     SELECT r.id, j1.value AS k1, ... FROM runs r JOIN latest j1 ON ...
- *     WHERE ... ORDER BY ... LIMIT $n) p
+ *   SELECT p.id, CASE WHEN row_number() OVER () = 100 THEN ARRAY[...]::text[] END AS position
+ *   FROM (SELECT r.id, j1.value AS k1, ... FROM runs r JOIN latest j1 ON ...
+ *     WHERE ... ORDER BY ... LIMIT 101) p
  *
- * The outer level makes the texts of the rows returned only.
+ * The outer level makes the texts of one row only. The limit is text, an int64 checked before: as
+ * an argument it would be unknown to a prepared plan, which would then prepare for a tenth of all.
  *
  * MLflow sorts missing values last in both directions, and NaN between them and the numbers.
  * PostgreSQL has NaN there when ascending; descending, NaN is mapped to -Infinity, which is never
@@ -42,6 +43,16 @@ size_t search_sql_arg(struct builder *b, struct db_arg a)
 	}
 	b->args[b->arg_count++] = a;
 	return b->arg_count;
+}
+
+/* Bounded by LIMIT_FILTER_DEPTH. */
+static void reserve(struct builder *b, const struct node *n)
+{
+	if (n->kind == NODE_TERM)
+		search_leaf_reserve(b, n->term);
+	for (const struct node *child = n->kind == NODE_AND ? n->first : NULL; child;
+	     child = child->next)
+		reserve(b, child);
 }
 
 /* Bounded by LIMIT_FILTER_DEPTH. */
@@ -183,13 +194,14 @@ static void write_statement(struct builder *b, const struct key *keys, size_t co
 {
 	static const char *const from[] = { "e.id", "r.id", "l.id" };
 	static const char *const tables[] = { "experiments e", "runs r", "logged_models l" };
-	buf_add(to, "SELECT p.id, ARRAY[");
+	buf_addf(to, "SELECT p.id, CASE WHEN row_number() OVER () = %lld THEN ARRAY[",
+		 (long long)b->q->max_results);
 	for (size_t i = 0; i < count; i++)
 		buf_addf(to,
 			 keys[i].column == COLUMN_UUID ? "%sreplace(p.k%zu::text, '-', '')"
 						       : "%sp.k%zu::text",
 			 i ? ", " : "", i + 1);
-	buf_addf(to, "]::text[] AS position FROM (SELECT %s AS id", from[b->q->entity]);
+	buf_addf(to, "]::text[] END AS position FROM (SELECT %s AS id", from[b->q->entity]);
 	for (size_t i = 0; i < count; i++)
 		buf_addf(to, ", %s AS k%zu", keys[i].sql, i + 1);
 	buf_addf(to, " FROM %s", tables[b->q->entity]);
@@ -197,13 +209,14 @@ static void write_statement(struct builder *b, const struct key *keys, size_t co
 	buf_add(to, " WHERE ");
 	buf_addn(to, buf_text(&b->where), b->where.size);
 	write_order(to, keys, count);
-	buf_addf(to, " LIMIT $%zu) p", search_sql_arg(b, BIGINT(b->q->max_results + 1)));
+	buf_addf(to, " LIMIT %lld) p", (long long)b->q->max_results + 1);
 }
 
 /* The tree, then the filter's datasets when no metric of it names them (logged models). */
 static void write_filter(struct builder *b, const struct node *tree, bool has_metric)
 {
 	if (tree) {
+		reserve(b, tree);
 		buf_add(&b->where, " AND ");
 		write_node(b, tree, true);
 	}
@@ -265,5 +278,6 @@ int search_build(struct ctx *c, const struct search_query *q, struct search_page
 		return fail(c, INVALID_PARAMETER_VALUE, "Filter is too long");
 	ret->sql = buf_text(&sql);
 	ret->args = (struct db_args){ b.args, b.arg_count };
+	ret->once = tree != NULL;
 	return 0;
 }

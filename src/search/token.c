@@ -119,7 +119,7 @@ static int open(struct ctx *c, const char *key, const uint8_t digest[DIGEST], co
 	uint8_t *raw = arena_alloc(c->arena, n + 1);
 	if (!decode(token, n, raw, &size))
 		return fail(c, INVALID_PARAMETER_VALUE,
-			    "Invalid page token: could not base64-decode");
+			    "Invalid page token, could not base64-decode");
 	if (size < FIXED || raw[0] != VERSION)
 		return fail(c, INVALID_PARAMETER_VALUE,
 			    "Invalid page token: not one of this server");

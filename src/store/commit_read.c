@@ -130,12 +130,11 @@ struct cell *commit_cell(struct cells *cells, uint32_t target, int32_t key)
 
 /* ---- gathering ---- */
 
-/* MLflow compares ids as text: upper case is another run. */
 static bool parse_run_id(const char *run_id, uint64_t halves[2])
 {
 	uint8_t uuid[16];
 
-	if (run_id[strspn(run_id, "0123456789abcdef")] || !id_parse_uuid(run_id, uuid))
+	if (!id_parse_uuid(run_id, uuid))
 		return false;
 	memcpy(halves, uuid, sizeof(uuid));
 	return true;

@@ -19,7 +19,8 @@ enum {
 /*
  * Parameters are inserted without ON CONFLICT: those that exist were found before, so one that
  * exists by now came from another commit in between. The group then fails as a whole and is judged
- * again. A dataset's tags belong to the link, and only its first logging makes one.
+ * again. A dataset's tags belong to the link, and only its first logging makes one; IN (...) IS TRUE
+ * is hashed, where a join walks all links for each tag (the planner expects one).
  */
 static const struct stmt stmts[] = {
 	[INSERT_RUNS] = { "commit_insert_runs", "IUITTI",
@@ -50,12 +51,12 @@ static const struct stmt stmts[] = {
 		" JOIN datasets d ON d.experiment_id = q.experiment AND d.name = q.name"
 		" AND d.digest = q.digest ON CONFLICT DO NOTHING RETURNING run_id, dataset_id)"
 		" INSERT INTO run_dataset_tags (run_id, dataset_id, name, value)"
-		" SELECT link.run_id, link.dataset_id, q.key, q.value"
+		" SELECT q.run, d.id, q.key, q.value"
 		" FROM unnest($5, $6, $7, $8, $9, $10)"
 		" AS q(run, experiment, name, digest, key, value)"
 		" JOIN datasets d ON d.experiment_id = q.experiment AND d.name = q.name"
 		" AND d.digest = q.digest"
-		" JOIN link ON link.run_id = q.run AND link.dataset_id = d.id" },
+		" WHERE ((q.run, d.id) IN (SELECT run_id, dataset_id FROM link)) IS TRUE" },
 	[LINK_MODELS] = { "commit_link_models", "ITBI",
 		"INSERT INTO run_models (run_id, model_id, output, step)"
 		" SELECT * FROM unnest($1, $2, $3, $4)"

@@ -3,6 +3,7 @@
 
 #include "store/experiment.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -97,10 +98,15 @@ static const struct record outcome_record = { sizeof(struct outcome), (const str
 	BOOL  (struct outcome, room,    0),
 	END }};
 
-/* Where a path is appended to a location: before its query. */
+/* Where a path is appended to a location: before the query and fragment of a URI; a plain path has
+   none (mlflow/utils/uri.py append_to_uri_path). The schema's run_uri() does the same. */
 static size_t path_end(const char *location)
 {
-	return strcspn(location, "?");
+	size_t scheme = strspn(location, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			       "0123456789+.-");
+
+	return isalpha((unsigned char)*location) && location[scheme] == ':'
+		? strcspn(location, "?#") : strlen(location);
 }
 
 const char *store_experiment_uri(struct arena *a, const char *location, const char *path)

@@ -8,12 +8,16 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/id.h"
+#include "base/limits.h"
 #include "db/db.h"
 #include "search/search.h"
 #include "store/settings.h"
 
-enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK, HISTORY_INTERVAL };
+enum { STRETCH = 8192 };                 /* points in memory at one time, where all are text */
+
+enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK, HISTORY_INTERVAL, HISTORY_STEPS };
 
 /* Sub-selects rather than joins, so that the rows come off the primary key in order whatever the
    statistics say. */
@@ -21,7 +25,80 @@ enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK, HISTORY_INTERVAL };
 	"run_id = (SELECT id FROM runs WHERE uuid = $1)" \
 	" AND key_id = (SELECT id FROM keys WHERE name = $2)"
 #define OF_KEY "p.key_id = (SELECT id FROM keys WHERE name = $2)"
-#define IN_STEPS "p.step BETWEEN $4 AND $5"
+
+/*
+ * $3: points that fit, $6: buckets. A count, then the bounds of the buckets (each found by
+ * skipping along the index), then each bucket's extremes, then the points that have them:
+ * four walks over the index and never a sort of all points. NaN is no extreme, except of a
+ * bucket of nothing else. Without steps asked for, none is compared: each comparison costs as much
+ * as the walk.
+ */
+#define INTERVAL(STEPS) \
+	"WITH RECURSIVE wanted AS MATERIALIZED (" \
+	"  SELECT u.ord, r.id, r.uuid FROM unnest($1) WITH ORDINALITY AS u (uuid, ord)" \
+	"  JOIN runs r ON r.uuid = u.uuid" \
+	"), size AS MATERIALIZED (" \
+	"  SELECT w.*, (SELECT count(*) FROM points p WHERE p.run_id = w.id AND " OF_KEY \
+	STEPS \
+	"   ) AS points FROM wanted w" \
+	"), bound AS (" \
+	"  SELECT s.ord, s.id, (s.points + $6 - 1) / $6 AS width, f.*" \
+	"  FROM size s, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p" \
+	"   WHERE p.run_id = s.id AND " OF_KEY STEPS \
+	"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) f WHERE s.points > $3" \
+	"  UNION ALL" \
+	"  SELECT b.ord, b.id, b.width, f.*" \
+	"  FROM bound b, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p" \
+	"   WHERE p.run_id = b.id AND " OF_KEY STEPS \
+	"   AND (p.timestamp, p.step, p.value) > (b.timestamp, b.step, b.value)" \
+	"   ORDER BY p.timestamp, p.step, p.value OFFSET b.width - 1 LIMIT 1) f" \
+	"), bucket AS MATERIALIZED (" \
+	"  SELECT ord, id, timestamp, step, value," \
+	"   lead(timestamp, 1, 9223372036854775807) OVER w AS to_timestamp," \
+	"   lead(step, 1, 9223372036854775807) OVER w AS to_step, lead(value, 1, 'NaN')" \
+	" OVER w AS to_value" \
+	"  FROM bound WINDOW w AS (PARTITION BY ord ORDER BY timestamp, step, value)" \
+	"), extreme AS MATERIALIZED (" \
+	"  SELECT b.*, e.* FROM bucket b, LATERAL (SELECT" \
+	"   coalesce(min(nullif(p.value, 'NaN')), 'NaN') AS least," \
+	"   coalesce(max(nullif(p.value, 'NaN')), 'NaN') AS most," \
+	"   min(p.step) AS first_step, max(p.step) AS last_step" \
+	"   FROM points p WHERE p.run_id = b.id AND " OF_KEY STEPS \
+	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
+	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)) e" \
+	"), ends AS MATERIALIZED (" \
+	"  SELECT ord, min(first_step) AS first_step, max(last_step) AS last_step FROM" \
+	" extreme GROUP BY ord" \
+	"), chosen AS (" \
+	"  SELECT s.ord, p.timestamp, p.step, p.value FROM size s, points p" \
+	"  WHERE s.points <= $3 AND p.run_id = s.id AND " OF_KEY STEPS \
+	"  UNION" \
+	"  SELECT b.ord, p.* FROM extreme b, LATERAL (VALUES (b.least), (b.most)) AS v" \
+	" (value)," \
+	"   LATERAL (SELECT p.timestamp, p.step, p.value FROM points p" \
+	"   WHERE p.run_id = b.id AND " OF_KEY STEPS " AND p.value = v.value" \
+	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
+	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)" \
+	"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) p WHERE $7" \
+	"  UNION" \
+	"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value" \
+	"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.last_step = ends.last_step," \
+	" points p" \
+	"   WHERE p.run_id = b.id AND " OF_KEY " AND p.step = b.last_step" \
+	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
+	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)" \
+	"   ORDER BY b.ord, p.timestamp DESC, p.value DESC) AS last_point" \
+	"  UNION" \
+	"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value" \
+	"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.first_step =" \
+	" ends.first_step, points p" \
+	"   WHERE $3 > 1 AND p.run_id = b.id AND " OF_KEY " AND p.step = b.first_step" \
+	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
+	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)" \
+	"   ORDER BY b.ord, p.timestamp, p.value) AS first_point" \
+	") SELECT wanted.uuid AS run_id, chosen.value, chosen.timestamp, chosen.step" \
+	" FROM chosen JOIN wanted USING (ord)" \
+	" ORDER BY ord, chosen.step, chosen.timestamp, chosen.value"
 
 static const struct stmt stmts[] = {
 	[HISTORY_ALL] = { "history_all", "uti",
@@ -37,78 +114,8 @@ static const struct stmt stmts[] = {
 		" AND " OF_KEY
 		"  ORDER BY p.timestamp, p.step, p.value LIMIT $3) p"
 		" WHERE r.uuid = ANY($1) ORDER BY r.uuid, p.timestamp, p.step, p.value LIMIT $3" },
-	/*
-	 * $3: points that fit, $6: buckets. A count, then the bounds of the buckets (each found by
-	 * skipping along the index), then each bucket's extremes, then the points that have them:
-	 * four walks over the index and never a sort of all points. NaN is no extreme, except of a
-	 * bucket of nothing else.
-	 */
-	[HISTORY_INTERVAL] = { "history_interval", "Utiiiib",
-		"WITH RECURSIVE wanted AS MATERIALIZED ("
-		"  SELECT u.ord, r.id, r.uuid FROM unnest($1) WITH ORDINALITY AS u (uuid, ord)"
-		"  JOIN runs r ON r.uuid = u.uuid"
-		"), size AS MATERIALIZED ("
-		"  SELECT w.*, (SELECT count(*) FROM points p WHERE p.run_id = w.id AND " OF_KEY
-		" AND " IN_STEPS
-		"   ) AS points FROM wanted w"
-		"), bound AS ("
-		"  SELECT s.ord, s.id, (s.points + $6 - 1) / $6 AS width, f.*"
-		"  FROM size s, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p"
-		"   WHERE p.run_id = s.id AND " OF_KEY " AND " IN_STEPS
-		"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) f WHERE s.points > $3"
-		"  UNION ALL"
-		"  SELECT b.ord, b.id, b.width, f.*"
-		"  FROM bound b, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p"
-		"   WHERE p.run_id = b.id AND " OF_KEY " AND " IN_STEPS
-		"   AND (p.timestamp, p.step, p.value) > (b.timestamp, b.step, b.value)"
-		"   ORDER BY p.timestamp, p.step, p.value OFFSET b.width - 1 LIMIT 1) f"
-		"), bucket AS MATERIALIZED ("
-		"  SELECT ord, id, timestamp, step, value,"
-		"   lead(timestamp, 1, 9223372036854775807) OVER w AS to_timestamp,"
-		"   lead(step, 1, 9223372036854775807) OVER w AS to_step, lead(value, 1, 'NaN')"
-		" OVER w AS to_value"
-		"  FROM bound WINDOW w AS (PARTITION BY ord ORDER BY timestamp, step, value)"
-		"), extreme AS MATERIALIZED ("
-		"  SELECT b.*, e.* FROM bucket b, LATERAL (SELECT"
-		"   coalesce(min(nullif(p.value, 'NaN')), 'NaN') AS least,"
-		"   coalesce(max(nullif(p.value, 'NaN')), 'NaN') AS most,"
-		"   min(p.step) AS first_step, max(p.step) AS last_step"
-		"   FROM points p WHERE p.run_id = b.id AND " OF_KEY " AND " IN_STEPS
-		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
-		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)) e"
-		"), ends AS MATERIALIZED ("
-		"  SELECT ord, min(first_step) AS first_step, max(last_step) AS last_step FROM"
-		" extreme GROUP BY ord"
-		"), chosen AS ("
-		"  SELECT s.ord, p.timestamp, p.step, p.value FROM size s, points p"
-		"  WHERE s.points <= $3 AND p.run_id = s.id AND " OF_KEY " AND " IN_STEPS
-		"  UNION"
-		"  SELECT b.ord, p.* FROM extreme b, LATERAL (VALUES (b.least), (b.most)) AS v"
-		" (value),"
-		"   LATERAL (SELECT p.timestamp, p.step, p.value FROM points p"
-		"   WHERE p.run_id = b.id AND " OF_KEY " AND " IN_STEPS " AND p.value = v.value"
-		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
-		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)"
-		"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) p WHERE $7"
-		"  UNION"
-		"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value"
-		"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.last_step = ends.last_step,"
-		" points p"
-		"   WHERE p.run_id = b.id AND " OF_KEY " AND p.step = b.last_step"
-		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
-		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)"
-		"   ORDER BY b.ord, p.timestamp DESC, p.value DESC) AS last_point"
-		"  UNION"
-		"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value"
-		"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.first_step ="
-		" ends.first_step, points p"
-		"   WHERE $3 > 1 AND p.run_id = b.id AND " OF_KEY " AND p.step = b.first_step"
-		"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)"
-		"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)"
-		"   ORDER BY b.ord, p.timestamp, p.value) AS first_point"
-		") SELECT wanted.uuid AS run_id, chosen.value, chosen.timestamp, chosen.step"
-		" FROM chosen JOIN wanted USING (ord)"
-		" ORDER BY ord, chosen.step, chosen.timestamp, chosen.value" },
+	[HISTORY_INTERVAL] = { "history_interval", "Utiiiib", INTERVAL("") },
+	[HISTORY_STEPS] = { "history_steps", "Utiiiib", INTERVAL(" AND p.step BETWEEN $4 AND $5") },
 };
 
 const struct record point_record = { sizeof(struct point), (const struct field[]){
@@ -196,6 +203,65 @@ int store_history(struct ctx *c, const struct history_page *p, struct list *poin
 	return 0;
 }
 
+/* ---- all of one run as text ---- */
+
+/* The next points, in memory that ends with them; the position moves to the last one. */
+static int fetch_stretch(struct ctx *c, struct arena *a, const struct history_page *p, bool first,
+                         struct position *at, struct list *points)
+{
+	struct ctx part = *c;
+	const struct db_arg limit = BIGINT(STRETCH);
+	const struct point *last;
+	int failed;
+
+	part.arena = a;
+	if (first)
+		failed = db_list(&part, &stmts[HISTORY_ALL],
+		                 ARGS(UUID(p->run_id), TEXT(p->key), limit), &point_record, points);
+	else
+		failed = db_list(&part, &stmts[HISTORY_AFTER],
+		                 ARGS(UUID(p->run_id), TEXT(p->key), limit, BIGINT(at->timestamp),
+		                      BIGINT(at->step), REAL(at->value)), &point_record, points);
+	if (failed)
+		return fail_because(c, part.error.code,
+		                    part.error.detail ? arena_strdup(c->arena, part.error.detail)
+		                                      : NULL,
+		                    "%s", part.error.message);
+	if (points->count) {
+		last = LIST_AT(struct point, points, points->count - 1);
+		*at = (struct position){ *last->timestamp, *last->step, *last->value };
+	}
+	name_points(points, p->key);
+	return 0;
+}
+
+int store_history_text(struct ctx *c, const struct history_page *p, struct buf *to)
+{
+	struct arena *a = arena_child(c->arena, LIMIT_ARENA);
+	struct list points = { .count = STRETCH };
+	struct position at = { 0 };
+	uint8_t uuid[16];
+	bool first = true;
+
+	buf_addc(to, '[');
+	if (!id_parse_uuid(p->run_id, uuid))
+		points.count = 0;
+	while (points.count == STRETCH && !buf_failed(to)) {
+		points = (struct list){ 0 };
+		if (fetch_stretch(c, a, p, first, &at, &points))
+			return -1;
+		for (size_t i = 0; i < points.count; i++) {
+			if (!first || i)
+				buf_addc(to, ',');
+			record_write(to, &point_record, LIST_AT(struct point, &points, i));
+		}
+		first = false;
+		arena_reset(a);
+	}
+	buf_addc(to, ']');
+	return 0;
+}
+
 /* ---- several runs ---- */
 
 /* Those that can be run ids at all; others have no points. */
@@ -235,7 +301,7 @@ int store_history_interval(struct ctx *c, const struct history_interval *i, stru
 	const char *const *ids;
 	size_t n = only_uuids(c, i->run_ids, i->run_count, &ids);
 
-	if (n && db_list(c, &stmts[HISTORY_INTERVAL],
+	if (n && db_list(c, &stmts[i->start_step ? HISTORY_STEPS : HISTORY_INTERVAL],
 	                 ARGS(UUIDS(ids, n), TEXT(i->key), BIGINT(i->max_results),
 	                      BIGINT(i->start_step ? *i->start_step : INT64_MIN),
 	                      BIGINT(i->end_step ? *i->end_step : INT64_MAX), BIGINT(buckets),

@@ -13,13 +13,14 @@
 #include "base/limits.h"
 #include "db/db.h"
 
-enum { KEYS_FIND, KEYS_ADD };
+enum { KEYS_FIND, KEYS_ADD, KEYS_NAMES };
 
 static const struct stmt stmts[] = {
 	[KEYS_FIND] = { "keys_find", "T", "SELECT id, name FROM keys WHERE name = ANY($1)" },
 	[KEYS_ADD] = { "keys_add", "T",
 		"INSERT INTO keys (name) SELECT unnest($1)"
 		" ON CONFLICT DO NOTHING RETURNING id, name" },
+	[KEYS_NAMES] = { "keys_names", "I", "SELECT id, name FROM keys WHERE id = ANY($1)" },
 };
 
 struct key_row {
@@ -32,7 +33,7 @@ static const struct record key_row_record = { sizeof(struct key_row), (const str
 	STRING(struct key_row, name, 0),
 	END }};
 
-/* ---- the memory: open addressing, dropped as a whole when full ---- */
+/* ---- the memory: open addressing, by name and by id, dropped as a whole when full ---- */
 
 struct slot {
 	char *name;                     /* NULL: free */
@@ -40,9 +41,15 @@ struct slot {
 	int32_t id;
 };
 
+struct id_slot {
+	int64_t id;                     /* 0: free */
+	const char *name;
+};
+
 static struct {
 	pthread_rwlock_t lock;
 	struct slot *slots;
+	struct id_slot *by_id;          /* as large */
 	size_t size;                    /* a power of two, or 0 */
 	size_t count;
 	uint64_t seed;                  /* clients choose keys: they must not choose collisions */
@@ -75,12 +82,23 @@ static struct slot *slot_of(struct slot *slots, size_t size, const char *name, u
 	}
 }
 
+/* The id's slot, or the free one where it would stand. */
+static struct id_slot *id_slot_of(struct id_slot *slots, size_t size, int64_t id)
+{
+	for (size_t i = (size_t)id & (size - 1);; i = (i + 1) & (size - 1)) {
+		if (!slots[i].id || slots[i].id == id)
+			return &slots[i];
+	}
+}
+
 static void drop(void)
 {
 	for (size_t i = 0; i < known.size; i++)
 		free(known.slots[i].name);
 	free(known.slots);
+	free(known.by_id);
 	known.slots = NULL;
+	known.by_id = NULL;
 	known.size = known.count = 0;
 }
 
@@ -89,6 +107,7 @@ static bool make_room(void)
 {
 	size_t size = known.size ? known.size * 2 : 256;
 	struct slot *slots;
+	struct id_slot *by_id;
 
 	if (known.count >= LIMIT_KEYS_CACHED)
 		drop();
@@ -99,16 +118,24 @@ static bool make_room(void)
 		size = 256;
 	}
 	slots = calloc(size, sizeof(*slots));
-	if (!slots)
+	by_id = calloc(size, sizeof(*by_id));
+	if (!slots || !by_id) {
+		free(slots);
+		free(by_id);
 		return false;
+	}
 	for (size_t i = 0; i < known.size; i++) {
 		struct slot *old = &known.slots[i];
 
-		if (old->name)
-			*slot_of(slots, size, old->name, old->hash) = *old;
+		if (!old->name)
+			continue;
+		*slot_of(slots, size, old->name, old->hash) = *old;
+		*id_slot_of(by_id, size, old->id) = (struct id_slot){ old->id, old->name };
 	}
 	free(known.slots);
+	free(known.by_id);
 	known.slots = slots;
+	known.by_id = by_id;
 	known.size = size;
 	return true;
 }
@@ -129,6 +156,7 @@ static void remember(const char *name, int32_t id)
 		return;
 	s->hash = hash;
 	s->id = id;
+	*id_slot_of(known.by_id, known.size, id) = (struct id_slot){ id, s->name };
 	known.count++;
 }
 
@@ -253,4 +281,113 @@ int keys_resolve(struct ctx *c, const char *const *names, size_t count, int32_t 
 			ids[i] = *unknown_id(&u, names[i]);
 	}
 	return 0;
+}
+
+/* ---- names of ids ---- */
+
+struct key_names {
+	struct id_slot *slots;
+	size_t size;                    /* a power of two */
+	size_t count;
+};
+
+struct key_names *keys_names_new(struct ctx *c)
+{
+	struct key_names *n = NEW(c->arena, struct key_names);
+
+	n->size = 64;
+	n->slots = NEW_ARRAY(c->arena, n->size, struct id_slot);
+	return n;
+}
+
+void keys_want(struct ctx *c, struct key_names *n, int64_t id)
+{
+	struct id_slot *s = id_slot_of(n->slots, n->size, id), *slots;
+
+	if (s->id)
+		return;
+	s->id = id;
+	if (++n->count < n->size / 2)
+		return;
+	slots = NEW_ARRAY(c->arena, n->size * 2, struct id_slot);
+	for (size_t i = 0; i < n->size; i++) {
+		if (n->slots[i].id)
+			*id_slot_of(slots, n->size * 2, n->slots[i].id) = n->slots[i];
+	}
+	n->slots = slots;
+	n->size *= 2;
+}
+
+/* The name that is remembered, or NULL; for as long as the lock is held. */
+static const char *recall_name(int64_t id)
+{
+	return known.size ? id_slot_of(known.by_id, known.size, id)->name : NULL;
+}
+
+/* Copies what is remembered; no memory can be taken from an arena under the lock, so that its size
+   is asked first. Returns how many are missing. */
+static size_t recall_names(struct ctx *c, struct key_names *n, unsigned *generation)
+{
+	size_t size = 0, missing = 0;
+	char *to;
+
+	pthread_rwlock_rdlock(&known.lock);
+	for (size_t i = 0; i < n->size; i++) {
+		const char *name = n->slots[i].id ? recall_name(n->slots[i].id) : NULL;
+
+		size += name ? strlen(name) + 1 : 0;
+	}
+	pthread_rwlock_unlock(&known.lock);
+	to = arena_alloc(c->arena, size);
+	pthread_rwlock_rdlock(&known.lock);
+	*generation = known.generation;
+	for (size_t i = 0; i < n->size; i++) {
+		const char *name = n->slots[i].id ? recall_name(n->slots[i].id) : NULL;
+		size_t length = name ? strlen(name) + 1 : 0;
+
+		missing += n->slots[i].id && (!name || length > size);
+		if (!name || length > size)
+			continue;
+		n->slots[i].name = memcpy(to, name, length);
+		to += length;
+		size -= length;
+	}
+	pthread_rwlock_unlock(&known.lock);
+	return missing;
+}
+
+int keys_names(struct ctx *c, struct key_names *n)
+{
+	unsigned generation;
+	size_t missing = recall_names(c, n, &generation), count = 0;
+	int64_t *ids;
+	struct list rows = { 0 };
+
+	if (!missing)
+		return 0;
+	ids = NEW_ARRAY(c->arena, missing, int64_t);
+	for (size_t i = 0; i < n->size; i++) {
+		if (n->slots[i].id && !n->slots[i].name)
+			ids[count++] = n->slots[i].id;
+	}
+	if (db_list(c, &stmts[KEYS_NAMES], ARGS(BIGINTS(ids, count)), &key_row_record, &rows))
+		return -1;
+	for (size_t i = 0; i < rows.count; i++) {
+		const struct key_row *row = LIST_AT(struct key_row, &rows, i);
+
+		id_slot_of(n->slots, n->size, *row->id)->name = row->name;
+	}
+	pthread_rwlock_wrlock(&known.lock);
+	for (size_t i = 0; i < rows.count && generation == known.generation; i++) {
+		const struct key_row *row = LIST_AT(struct key_row, &rows, i);
+
+		remember(row->name, (int32_t)*row->id);
+	}
+	pthread_rwlock_unlock(&known.lock);
+	return 0;
+}
+
+const char *keys_name(const struct key_names *n, int64_t id)
+{
+	return id_slot_of(n->slots, n->size, id)->name;
 }

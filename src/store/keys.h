@@ -16,6 +16,14 @@
  */
 int keys_resolve(struct ctx *c, const char *const *names, size_t count, int32_t *ids) MUST_CHECK;
 
+/* The names of ids, each looked up once: keys_want() for every id, keys_names(), then
+   keys_name(). */
+struct key_names;
+struct key_names *keys_names_new(struct ctx *c);
+void keys_want(struct ctx *c, struct key_names *names, int64_t id);
+int keys_names(struct ctx *c, struct key_names *names) MUST_CHECK;
+const char *keys_name(const struct key_names *names, int64_t id);
+
 /* After a lost connection: what answers next may be another database (restored, failed over). */
 void keys_forget(void);
 

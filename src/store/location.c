@@ -7,36 +7,40 @@
 
 #include "base/id.h"
 #include "db/db.h"
+#include "store/run.h"
 
 struct location {
 	const char *artifact_uri;
+	const bool *derived;            /* artifact_uri is the experiment's; NULL: it is not */
 };
 
-static const struct record location_record = {
-	sizeof(struct location),
-	(const struct field[]){ STRING(struct location, artifact_uri, 0), END }
-};
+static const struct record location_record = { sizeof(struct location), (const struct field[]){
+	STRING(struct location, artifact_uri, 0),
+	BOOL  (struct location, derived,      0),
+	END }};
 
 enum { LOCATION_RUN, LOCATION_MODEL };
 
 static const struct stmt stmts[] = {
 	[LOCATION_RUN] = { "location_run", "u",
-			   "SELECT coalesce(r.artifact_uri, rtrim(e.artifact_location, '/') || '/'"
-			   " || replace(r.uuid::text, '-', '') || '/artifacts') AS artifact_uri"
-			   " FROM runs r JOIN experiments e ON e.id = r.experiment_id WHERE r.uuid "
-			   "= $1" },
+		"SELECT coalesce(r.artifact_uri, e.artifact_location) AS artifact_uri,"
+		" r.artifact_uri IS NULL AS derived"
+		" FROM runs r JOIN experiments e ON e.id = r.experiment_id WHERE r.uuid = $1" },
 	[LOCATION_MODEL] = { "location_model", "t",
-			     "SELECT artifact_location AS artifact_uri FROM logged_models WHERE "
-			     "model_id = $1 AND NOT deleted" },
+		"SELECT artifact_location AS artifact_uri FROM logged_models"
+		" WHERE model_id = $1 AND NOT deleted" },
 };
 
-static int get(struct ctx *c, const struct stmt *s, struct db_args args, const char **ret)
+static int get(struct ctx *c, const struct stmt *s, struct db_args args, const char *run_id,
+               const char **ret)
 {
 	struct location location = { 0 };
 	int found = db_one(c, s, args, &location_record, &location);
 
 	if (found > 0)
-		*ret = location.artifact_uri;
+		*ret = location.derived && *location.derived
+			? store_run_uri(c->arena, location.artifact_uri, run_id)
+			: location.artifact_uri;
 	return found;
 }
 
@@ -47,10 +51,10 @@ int store_run_artifact_uri(struct ctx *c, const char *run_id, const char **ret)
 	/* Ids compare as text in MLflow: upper case is another id. */
 	if (!id_parse_uuid(run_id, uuid) || strpbrk(run_id, "ABCDEF"))
 		return 0;
-	return get(c, &stmts[LOCATION_RUN], ARGS(UUID(run_id)), ret);
+	return get(c, &stmts[LOCATION_RUN], ARGS(UUID(run_id)), run_id, ret);
 }
 
 int store_logged_model_artifact_uri(struct ctx *c, const char *model_id, const char **ret)
 {
-	return get(c, &stmts[LOCATION_MODEL], ARGS(TEXT(model_id)), ret);
+	return get(c, &stmts[LOCATION_MODEL], ARGS(TEXT(model_id)), NULL, ret);
 }

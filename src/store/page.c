@@ -3,8 +3,6 @@
 
 #include "page.h"
 
-#include <string.h>
-
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/limits.h"
@@ -18,25 +16,22 @@ const struct record cell_record = { sizeof(struct cell), (const struct field[]){
 	DOUBLE(struct cell, real,  0),
 	END }};
 
-/*
- * The first branch: the position of the last row kept, for the token, only when more rows follow.
- * The page's limit is the argument after the search's own.
- */
-static const char *page_sql(struct ctx *c, const struct search_page *found, const char *branches)
+/* The first branch: the position of the last row kept, for the token, only when more follow. */
+static const char *page_sql(struct ctx *c, const struct search_page *found, int64_t limit,
+                            const char *branches)
 {
 	struct buf sql = BUF(c->arena, LIMIT_SQL);
-	size_t limit = found->args.count + 1;
 
 	buf_addf(&sql, "WITH page AS MATERIALIZED (%s),", found->sql);
 	buf_addf(&sql, " numbered AS MATERIALIZED"
 	         " (SELECT row_number() OVER () - 1 AS n, id, position FROM page),"
-	         " kept AS MATERIALIZED (SELECT n * %d AS at, id FROM numbered WHERE n < $%zu)",
-	         CELL_KINDS, limit);
+	         " kept AS MATERIALIZED (SELECT n * %d AS at, id FROM numbered WHERE n < %lld)",
+	         CELL_KINDS, (long long)limit);
 	buf_addf(&sql, " SELECT n * %d AS at, NULL::text AS key, p.value, p.i AS a,"
 	         " NULL::bigint AS b, NULL::double precision AS real"
 	         " FROM numbered, unnest(position) WITH ORDINALITY AS p (value, i)"
-	         " WHERE n = $%zu - 1 AND EXISTS (SELECT FROM numbered WHERE n = $%zu) ",
-	         CELL_KINDS, limit, limit);
+	         " WHERE n = %lld - 1 AND EXISTS (SELECT FROM numbered WHERE n = %lld) ",
+	         CELL_KINDS, (long long)limit, (long long)limit);
 	buf_add(&sql, branches);
 	if (!buf_failed(&sql))
 		return buf_text(&sql);
@@ -70,7 +65,6 @@ static const char *next_token(struct ctx *c, const struct search_query *q,
 int page_fetch(struct ctx *c, const struct search_query *q, const char *branches, struct page *ret)
 {
 	struct search_page found = { 0 };
-	struct db_arg *args;
 	const char *sql;
 
 	*ret = (struct page){ 0 };
@@ -78,15 +72,11 @@ int page_fetch(struct ctx *c, const struct search_query *q, const char *branches
 		return -1;
 	if (q->entity != SEARCH_EXPERIMENTS && q->experiment_count == 0)
 		return 0;
-	sql = page_sql(c, &found, branches);
+	sql = page_sql(c, &found, q->max_results, branches);
 	if (!sql)
 		return -1;
-	args = NEW_ARRAY(c->arena, found.args.count + 1, struct db_arg);
-	if (found.args.count)
-		memcpy(args, found.args.items, found.args.count * sizeof(*args));
-	args[found.args.count] = BIGINT(q->max_results);
-	if (db_list_sql(c, sql, (struct db_args){ args, found.args.count + 1 }, &cell_record,
-	                &ret->cells))
+	if ((found.once ? db_list_once : db_list_sql)(c, sql, found.args, &cell_record,
+	                                              &ret->cells))
 		return -1;
 	for (size_t i = 0; i < ret->cells.count; i++) {
 		const struct cell *cell = LIST_AT(struct cell, &ret->cells, i);

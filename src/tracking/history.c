@@ -3,6 +3,9 @@
 
 #include "tracking/history.h"
 
+#include <string.h>
+
+#include "base/buf.h"
 #include "base/limits.h"
 
 #define SEE_DOCS " See the API docs for more information about request parameters."
@@ -16,6 +19,7 @@ const struct record get_history_record = { sizeof(struct get_history), (const st
 	END }};
 
 const struct record history_reply_record = { sizeof(struct history_reply), (const struct field[]){
+	RAW   (struct history_reply, all,             WHOLE),
 	LIST  (struct history_reply, metrics,         0, &point_record),
 	STRING(struct history_reply, next_page_token, 0),
 	END }};
@@ -42,6 +46,22 @@ const struct record get_history_interval_record = {
 	INT64  (struct get_history_interval, max_results, 0),
 	END }};
 
+/* Without a limit a history can be longer than what memory holds point by point. */
+static int get_all(struct ctx *c, const struct history_page *p, struct history_reply *out)
+{
+	struct buf text = BUF(c->arena, LIMIT_ARENA);
+
+	buf_add(&text, "{\"metrics\":");
+	if (store_history_text(c, p, &text))
+		return -1;
+	buf_addc(&text, '}');
+	if (buf_failed(&text))
+		return fail(c, INVALID_PARAMETER_VALUE,
+		            "The history is too long for one answer; ask with max_results.");
+	out->all = text.size > strlen("{\"metrics\":[]}") ? buf_text(&text) : NULL;
+	return 0;
+}
+
 int tracking_history_get(struct ctx *c, const struct get_history *in, struct history_reply *out)
 {
 	struct history_page p = { .run_id = in->run_id, .key = in->metric_key };
@@ -55,6 +75,8 @@ int tracking_history_get(struct ctx *c, const struct get_history *in, struct his
 		p.max_results = *in->max_results < INT32_MAX ? *in->max_results : INT32_MAX;
 	if (in->page_token && *in->page_token)
 		p.page_token = in->page_token;
+	if (!p.max_results && !p.page_token)
+		return get_all(c, &p, out);
 	return store_history(c, &p, &out->metrics, &out->next_page_token);
 }
 

@@ -209,11 +209,20 @@ static int bad_timestamp(struct ctx *c, const struct metric *m, const char *path
 		    buf_text(&value));
 }
 
+static bool given(const char *text)
+{
+	return text && *text;
+}
+
 int tracking_validate_metric(struct ctx *c, struct metric *m, const char *path)
 {
 	static const int64_t first_step = 0;
 	static const double largest = DBL_MAX, smallest = -DBL_MAX;
 
+	if (given(m->dataset_name) != given(m->dataset_digest))
+		return fail(c, INVALID_PARAMETER_VALUE,
+			    "Both dataset_name and dataset_digest must be provided if one is "
+			    "provided");
 	if (tracking_validate_name(c, m->key, *path ? below(c, path, "name") : "name"))
 		return -1;
 	if (*m->timestamp < 0)

@@ -125,6 +125,14 @@ static void check_refused(enum search_entity e, const struct refused *rows, size
 	}
 }
 
+/* The index of values holds 64 characters: a shorter value is compared by it alone. */
+#define TEXT_63 "012345678901234567890123456789012345678901234567890123456789012"
+#define TEXT_64 TEXT_63 "3"
+#define ABOVE_1 "(x.value > 1 AND x.value <> 'NaN')"
+#define PROBE(key, condition) \
+	"EXISTS (SELECT 1 FROM latest x WHERE x.run_id = r.id AND x.key_id = " \
+	"(SELECT id FROM keys WHERE name = '" key "') AND " condition ") IS TRUE"
+
 #define ROWS(t) (t), sizeof(t) / sizeof(*(t))
 
 /* clang-format off */
@@ -146,25 +154,29 @@ static const struct means run_means[] = {
 	{ "metrics.a is not null", "true" },
 	{ "metrics.order > 1", "(j1.value > 1 AND j1.value <> 'NaN')" },
 	{ "`metrics`.`a.b` > 1", "(j1.value > 1 AND j1.value <> 'NaN')" },
-	{ "params.a = 'x'", "j1.value = 'x'" },
-	{ "parameters.a = \"x\"", "j1.value = 'x'" },
+	{ "params.a = 'x'", "left(j1.value, 64) = 'x'" },
+	{ "parameters.a = \"x\"", "left(j1.value, 64) = 'x'" },
 	{ "param.a != 'it''s'", "j1.value <> 'it''s'" },
-	{ "parameter.a = 'a\\'b'", "j1.value = 'a\\'b'" },
-	{ "params.a = 'ends in \\' ", "j1.value = 'ends in \\'" },
-	{ "params.a = ''", "j1.value = ''" },
+	{ "parameter.a = 'a\\'b'", "left(j1.value, 64) = 'a\\'b'" },
+	{ "params.a = 'ends in \\' ", "left(j1.value, 64) = 'ends in \\'" },
+	{ "params.a = ''", "left(j1.value, 64) = ''" },
 	{ "params.a LIKE 'x%' params.a ILIKE \"%y\"",
 	  "(j1.value LIKE 'x%' AND j1.value COLLATE \"default\" ILIKE '%y')" },
 	{ "params.a like 'x'", "j1.value LIKE 'x'" },
-	{ "params.a IN ('x', \"y\")", "j1.value = ANY(['x','y'])" },
+	{ "params.a IN ('x', \"y\")", "left(j1.value, 64) = ANY(['x','y'])" },
 	{ "params.a not in ('x',)", "j1.value <> ALL(['x'])" },
+	{ "params.a = '" TEXT_63 "'", "left(j1.value, 64) = '" TEXT_63 "'" },
+	{ "params.a = '" TEXT_64 "'",
+	  "(left(j1.value, 64) = left('" TEXT_64 "', 64) AND j1.value = '" TEXT_64 "')" },
+	{ "params.a IN ('x', '" TEXT_64 "')", "j1.value = ANY(['x','" TEXT_64 "'])" },
 	{ "params.a IS NULL",
 	  "NOT EXISTS (SELECT 1 FROM params x WHERE x.run_id = r.id AND x.key_id "
 	  "= (SELECT id FROM keys WHERE name = 'a'))" },
 	{ "params.a IS NOT NULL", "true" },
-	{ "params. = 'x'", "j1.value = 'x'" },
-	{ "params.é = '日本'", "j1.value = '日本'" },
-	{ "tags.mlflow.source.name = '/* x */ -- ; AND'", "j1.value = '/* x */ -- ; AND'" },
-	{ "tag.a IN ('x')", "j1.value = ANY(['x'])" },
+	{ "params. = 'x'", "left(j1.value, 64) = 'x'" },
+	{ "params.é = '日本'", "left(j1.value, 64) = '日本'" },
+	{ "tags.mlflow.source = '/* x */ -- ; AND'", "left(j1.value, 64) = '/* x */ -- ; AND'" },
+	{ "tag.a IN ('x')", "left(j1.value, 64) = ANY(['x'])" },
 	{ "status = 'RUNNING'",
 	  "((CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN "
 	  "3 THEN 'FINISHED' WHEN 4 THEN 'FAILED' WHEN 5 THEN 'KILLED' END COLLATE "
@@ -179,9 +191,8 @@ static const struct means run_means[] = {
 	  "\"C\")) LIKE 'F%'" },
 	{ "run.user_id = 'u'", "(r.user_id) = 'u'" },
 	{ "artifact_uri LIKE '%x'",
-	  "(COALESCE(r.artifact_uri, (SELECT rtrim(a.artifact_location, '/') "
-	  "FROM experiments a WHERE a.id = r.experiment_id) || '/' || replace(r.uuid::text"
-	  ", '-', '') || '/artifacts') COLLATE \"C\") LIKE '%x'" },
+	  "(COALESCE(r.artifact_uri, (SELECT run_uri(a.artifact_location, r.uuid) FROM "
+	  "experiments a WHERE a.id = r.experiment_id)) COLLATE \"C\") LIKE '%x'" },
 	{ "start_time > 5", "r.start_time > 5" },
 	{ "created <= 5.5", "r.start_time <= 5" },
 	{ "Created >= 5.5", "r.start_time > 5" },
@@ -214,11 +225,12 @@ static const struct means run_means[] = {
 	  "EXISTS (SELECT 1 FROM run_dataset_tags x WHERE x.run_id = r.id AND "
 	  "x.name = 'mlflow.data.context' AND x.value LIKE 'tr%')" },
 	{ "AND metrics.a > 1 AND AND metrics.a < 2 params.b = 'x'params.c='y'AND",
-	  "((j1.value > 1 AND j1.value <> 'NaN') AND j1.value < 2 AND j2.value "
-	  "= 'x' AND j3.value = 'y')" },
+	  "(" PROBE("a", ABOVE_1) " AND " PROBE("a", "x.value < 2")
+	  " AND left(j1.value, 64) = 'x' AND left(j2.value, 64) = 'y')" },
 	{ "metrics.a > 1 and tags.b = 'x'\nAND params.c != 'y'",
-	  "((j1.value > 1 AND j1.value <> 'NaN') AND j2.value = 'x' AND j3.value "
-	  "<> 'y')" },
+	  "((j2.value > 1 AND j2.value <> 'NaN') AND left(j1.value, 64) = 'x' AND "
+	  "EXISTS (SELECT 1 FROM params x WHERE x.run_id = r.id AND x.key_id = "
+	  "(SELECT id FROM keys WHERE name = 'c') AND x.value <> 'y') IS TRUE)" },
 	{ "metrics.a > 1 OR params.b = 'x'",
 	  "(EXISTS (SELECT 1 FROM latest x WHERE x.run_id = r.id AND x.key_id "
 	  "= (SELECT id FROM keys WHERE name = 'a') AND (x.value > 1 AND x.value "
@@ -231,15 +243,15 @@ static const struct means run_means[] = {
 	  "<> 'NaN')) AND EXISTS (SELECT 1 FROM params x WHERE x.run_id = r.id "
 	  "AND x.key_id = (SELECT id FROM keys WHERE name = 'b') AND x.value "
 	  "= 'x')) OR (EXISTS (SELECT 1 FROM tags x WHERE x.run_id = r.id AND "
-	  "x.key_id = (SELECT id FROM keys WHERE name = 'c') AND x.value = 'y') "
+	  "x.key_id = (SELECT id FROM keys WHERE name = 'c') AND x.value = 'y') IS TRUE "
 	  "AND EXISTS (SELECT 1 FROM tags x WHERE x.run_id = r.id AND x.key_id "
-	  "= (SELECT id FROM keys WHERE name = 'd') AND x.value = 'z')))" },
+	  "= (SELECT id FROM keys WHERE name = 'd') AND x.value = 'z') IS TRUE))" },
 	{ "metrics.a > 1 AND (params.b = 'x' OR tags.c = 'y')",
 	  "((j1.value > 1 AND j1.value <> 'NaN') AND (EXISTS (SELECT 1 FROM params "
 	  "x WHERE x.run_id = r.id AND x.key_id = (SELECT id FROM keys WHERE "
 	  "name = 'b') AND x.value = 'x') OR EXISTS (SELECT 1 FROM tags x WHERE "
 	  "x.run_id = r.id AND x.key_id = (SELECT id FROM keys WHERE name = 'c') "
-	  "AND x.value = 'y')))" },
+	  "AND x.value = 'y') IS TRUE))" },
 	{ "NOT params.a = 'x'",
 	  "NOT (EXISTS (SELECT 1 FROM params x WHERE x.run_id = r.id AND x.key_id "
 	  "= (SELECT id FROM keys WHERE name = 'a') AND x.value = 'x'))" },
@@ -261,10 +273,8 @@ static const struct means run_means[] = {
 	{ "metrics.a > 1 AND metrics.b > 1 AND metrics.c > 1 AND metrics.d > "
 	  "1 AND metrics.e > 1 AND metrics.a < 9",
 	  "((j1.value > 1 AND j1.value <> 'NaN') AND (j2.value > 1 AND j2.value "
-	  "<> 'NaN') AND (j3.value > 1 AND j3.value <> 'NaN') AND (j4.value > "
-	  "1 AND j4.value <> 'NaN') AND EXISTS (SELECT 1 FROM latest x WHERE "
-	  "x.run_id = r.id AND x.key_id = (SELECT id FROM keys WHERE name = 'e') "
-	  "AND (x.value > 1 AND x.value <> 'NaN')) IS TRUE AND j1.value < 9)" },
+	  "<> 'NaN') AND " PROBE("c", ABOVE_1) " AND " PROBE("d", ABOVE_1) " AND " PROBE("e", ABOVE_1)
+	  " AND j1.value < 9)" },
 };
 
 static const struct means experiment_means[] = {

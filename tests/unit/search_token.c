@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#define PREFIX "Invalid page token: "
+#define PREFIX "Invalid page token"
 
 static struct arena *arena;
 
@@ -73,15 +73,15 @@ static void test_forged(void **state)
 		refuse("key", "history", other, NULL);
 		refuse("key", "history", arena_strndup(arena, token, i), NULL);
 	}
-	refuse("key2", "history", token, PREFIX "not one of this server");
-	refuse("key", "other", token, PREFIX "it belongs to another query");
-	refuse("key", "history", "eyJvZmZzZXQiOiAxfQ==", PREFIX "could not base64-decode");
-	refuse("key", "history", "eyJvZmZzZXQiOiAxfQ", PREFIX "not one of this server");
-	refuse("key", "history", "a b", PREFIX "could not base64-decode");
+	refuse("key2", "history", token, PREFIX ": not one of this server");
+	refuse("key", "other", token, PREFIX ": it belongs to another query");
+	refuse("key", "history", "eyJvZmZzZXQiOiAxfQ==", PREFIX ", could not base64-decode");
+	refuse("key", "history", "eyJvZmZzZXQiOiAxfQ", PREFIX ": not one of this server");
+	refuse("key", "history", "a b", PREFIX ", could not base64-decode");
 	refuse("key", "history", arena_printf(arena, "%sA", token), NULL);
 	char *large = arena_alloc(arena, LIMIT_PAGE_TOKEN + 2);
 	memset(large, 'A', LIMIT_PAGE_TOKEN + 1);
-	refuse("key", "history", large, PREFIX "too long");
+	refuse("key", "history", large, PREFIX ": too long");
 }
 
 static const int64_t ids[] = { 1, 2 };
@@ -113,7 +113,7 @@ static int opens(struct search_query q, const char *token)
 	q.page_token = token;
 	int got = search_build(&c, &q, &p);
 	if (got)
-		assert_string_equal(c.error.message, PREFIX "it belongs to another query");
+		assert_string_equal(c.error.message, PREFIX ": it belongs to another query");
 	return got;
 }
 
@@ -156,7 +156,7 @@ static void test_wrong_position(void **state)
 	assert_int_equal(search_build(&c, &q, &p), 0);
 	q.page_token = search_token(&c, &q, &p, (const char *[]){ "1", "2", "3" }, 3);
 	assert_int_equal(search_build(&c, &q, &p), -1);
-	assert_string_equal(c.error.message, PREFIX "not one of this server");
+	assert_string_equal(c.error.message, PREFIX ": not one of this server");
 }
 
 /* The longest position: every order column a tag of 8,000 four-byte characters. */

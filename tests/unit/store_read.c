@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/limits.h"
 #include "db/db.h"
 #include "db/migrate.h"
@@ -23,7 +24,9 @@
 #include "store/dataset.h"
 #include "store/experiment.h"
 #include "store/history.h"
+#include "store/location.h"
 #include "store/logged_model.h"
+#include "store/run.h"
 #include "store/run_search.h"
 #include "store/settings.h"
 
@@ -204,12 +207,23 @@ static void locations(void **state)
 		{ "/a", "x", "/a/x" }, { "/a/", "x", "/a/x" }, { "s3://b/p?q=1", "x/y",
 			"s3://b/p/x/y?q=1" },
 		{ "", "x", "/x" }, { "mlflow-artifacts:/", "1", "mlflow-artifacts:/1" },
+		{ "gs://b/p/?q#f", "x", "gs://b/p/x?q#f" }, { "s3://b#f?q", "x", "s3://b/x#f?q" },
+		{ "/a?b#c", "x", "/a?b#c/x" }, { "a//", "x", "a//x" },
+		{ "1:/a?b", "x", "1:/a?b/x" },
 	};
+	struct list sql = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_string_equal(store_experiment_uri(c.arena, cases[i][0], cases[i][1]),
 		                    cases[i][2]);
+	/* Filters see what clients see. */
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		must(db_list_once(&c, "SELECT run_uri($1, $2) AS value",
+		                  ARGS(TEXT(cases[i][0]), UUID(RUN_A)), &tag_record, &sql));
+		assert_string_equal(LIST_AT(struct tag, &sql, 0)->value,
+		                    store_run_uri(c.arena, cases[i][0], RUN_A));
+	}
 }
 
 /* ---- runs ---- */
@@ -299,6 +313,72 @@ static void whole_runs(void **state)
 	find_runs(&q, 0, &token);
 }
 
+static const char *as_json(const struct run *r)
+{
+	struct buf b = BUF(c.arena, 1 << 20);
+
+	record_write(&b, &run_record, r);
+	return buf_text(&b);
+}
+
+/* Fetched alone, a run is what a search finds; and its pages go on where they ended, whatever the
+   order of ids. */
+static void single_runs(void **state)
+{
+	int64_t ids[] = { 1 };
+	const char *order[] = { "attributes.run_name" };
+	struct search_query q = { .entity = SEARCH_RUNS, .view = VIEW_ACTIVE,
+		.experiment_ids = ids, .experiment_count = 1, .max_results = 9,
+		.order_by = { order, 1 }, .token_key = store_settings_token_key() };
+	const char *token, *uri;
+	struct run *runs, alone = { 0 };
+
+	(void)state;
+	runs = find_runs(&q, 2, &token);
+	assert_string_equal(runs[0].info->run_id, RUN_A);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(store_run_get(&c, runs[i].info->run_id, &alone), 1);
+		assert_string_equal(as_json(&alone), as_json(&runs[i]));
+		assert_int_equal(store_run_artifact_uri(&c, runs[i].info->run_id, &uri), 1);
+		assert_string_equal(uri, runs[i].info->artifact_uri);
+	}
+	assert_int_equal(store_run_get(&c, "000000000000000000000000000000ff", &alone), 0);
+	assert_int_equal(store_run_get(&c, "000000000000000000000000000000AA", &alone), 0);
+	q.filter = "params.p = 'pv' AND tags.t IN ('x', 'tv') AND metrics.m != 1 AND"
+		   " artifact_uri LIKE '%/artifacts?endpoint=x'";
+	find_runs(&q, 1, &token);
+	q.filter = "params.p = 'p'";
+	find_runs(&q, 0, &token);
+}
+
+/* Values beyond what their index holds still differ. */
+static void long_values(void **state)
+{
+	int64_t ids[] = { 1 };
+	struct search_query q = { .entity = SEARCH_RUNS, .view = VIEW_ACTIVE,
+		.experiment_ids = ids, .experiment_count = 1, .max_results = 9,
+		.token_key = store_settings_token_key() };
+	char value[71] = { 0 };
+	const char *token;
+
+	(void)state;
+	memset(value, 'v', 70);
+	run_sql(arena_printf(c.arena, "UPDATE params SET value = '%s' || run_id", value));
+	for (int i = 62; i < 68; i++) {
+		value[i] = '\0';
+		q.filter = arena_printf(c.arena, "params.p = '%s'", value);
+		find_runs(&q, 0, &token);
+		value[i] = 'v';
+	}
+	q.filter = arena_printf(c.arena, "params.p = '%s1' OR params.p = '%s2'", value, value);
+	find_runs(&q, 2, &token);
+	q.filter = arena_printf(c.arena, "params.p = '%s1'", value);
+	find_runs(&q, 1, &token);
+	q.filter = arena_printf(c.arena, "params.p IN ('x', '%s1', '%s2')", value, value);
+	find_runs(&q, 2, &token);
+	run_sql("UPDATE params SET value = 'pv'");
+}
+
 static void runs_follow_their_experiment(void **state)
 {
 	int64_t ids[] = { 1 };
@@ -343,6 +423,32 @@ static struct list page_of(const char *run_id, const char *key, int64_t max_resu
 
 	must(store_history(&c, &p, &points, token));
 	return points;
+}
+
+/* As text, a history says what its points do. */
+static void history_texts(void **state)
+{
+	struct history_page p = { .run_id = RUN_B, .key = "t" };
+	struct buf text = BUF(c.arena, LIMIT_ARENA), want = BUF(c.arena, LIMIT_ARENA);
+	const char *token = NULL;
+	struct list points;
+
+	(void)state;
+	must(store_history_text(&c, &p, &text));
+	assert_string_equal(buf_text(&text), "[]");
+	run_sql("INSERT INTO points SELECT r.id, k.id, i / 7, i, i FROM runs r, keys k,"
+	        " generate_series(1, 20000) AS i WHERE r.name = 'b' AND k.name = 't'");
+	points = page_of(RUN_B, "t", 0, &token);
+	assert_int_equal(points.count, 20000);
+	text = (struct buf)BUF(c.arena, LIMIT_ARENA);
+	must(store_history_text(&c, &p, &text));
+	for (size_t i = 0; i < points.count; i++) {
+		buf_addc(&want, i ? ',' : '[');
+		record_write(&want, &point_record, LIST_AT(struct point, &points, i));
+	}
+	buf_addc(&want, ']');
+	assert_string_equal(buf_text(&text), buf_text(&want));
+	run_sql("DELETE FROM points");
 }
 
 static void histories(void **state)
@@ -550,8 +656,11 @@ int main(void)
 		cmocka_unit_test(experiment_pages),
 		cmocka_unit_test(locations),
 		cmocka_unit_test(whole_runs),
+		cmocka_unit_test(single_runs),
+		cmocka_unit_test(long_values),
 		cmocka_unit_test(runs_follow_their_experiment),
 		cmocka_unit_test(datasets),
+		cmocka_unit_test(history_texts),
 		cmocka_unit_test(histories),
 		cmocka_unit_test(foreign_tokens),
 		cmocka_unit_test(intervals),

@@ -190,6 +190,12 @@ static void metrics(void **state)
 	m.value = &down;
 	check_text(said(tracking_validate_metric(&c, &m, "")), NULL);
 	assert_true(*m.value == -1.7976931348623157e308);
+	m.dataset_name = "iris";
+	m.dataset_digest = "";
+	check_text(said(tracking_validate_metric(&c, &m, "")),
+	           "Both dataset_name and dataset_digest must be provided if one is provided");
+	m.dataset_digest = "d1";
+	check_text(said(tracking_validate_metric(&c, &m, "")), NULL);
 }
 
 static void values(void **state)
