@@ -156,6 +156,13 @@ pytest_step api-sanitize CAPSTAN_BINARY="$root/build/sanitize/capstan" CAPSTAN_T
 if [ -d tests/differential ]; then
 	pytest_step differential -- tests/differential
 fi
+one_step checks sh tests/checks.sh build/release/capstan
+# Faults and attacks: on the build that sees every memory error, and on the one that users run.
+CAPSTAN_FULL=
+[ "$mode" != full ] || CAPSTAN_FULL=1
+export CAPSTAN_FULL
+pytest_step faults -- tests/faults
+pytest_step hostile -- tests/hostile
 rounds=9
 seconds=12
 [ "$mode" != full ] || { rounds=60; seconds=600; }
