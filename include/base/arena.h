@@ -38,15 +38,15 @@ char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 
-/* Grows the newest allocation in place where possible, else copies; new bytes are zero. `old` may be
-   NULL and is dead afterwards. */
+/* Grows the newest allocation in place where possible, else copies; new bytes are zero. `old` may
+   be NULL and is dead afterwards. */
 void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size);
 
 /* The same for text: new bytes are undefined, so that pages nobody writes to are never touched. */
 void *arena_grow_text(struct arena *a, void *old, size_t old_size, size_t new_size);
 
-/* Memory of the same work that can be given back sooner, by arena_reset(). It ends with its parent, and its exhaustion
-   abandons the parent's work. */
+/* Memory of the same work that can be given back sooner, by arena_reset(). It ends with its parent,
+   and its exhaustion abandons the parent's work. */
 struct arena *arena_child(struct arena *parent, size_t limit);
 
 /* Runs the deferred calls and frees everything; the arena can be used again. */
@@ -58,7 +58,8 @@ void arena_defer(struct arena *a, void (*fn)(void *p), void *p);
 /* Bytes handed out so far. */
 size_t arena_used(const struct arena *a);
 
-/* Where exhaustion jumps to; set by work_run() only. NULL: exhaustion aborts. Returns the old one. */
+/* Where exhaustion jumps to; set by work_run() only. NULL: exhaustion aborts. Returns the old one.
+ */
 jmp_buf *arena_escape(struct arena *a, jmp_buf *where);
 
 #define NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))

@@ -2,8 +2,8 @@
 /* Copyright The Capstan Authors */
 
 /*
- * buf — text that grows in an arena up to a maximum. Failure (the maximum) is sticky: build all of it,
- * then ask buf_failed() once. data is always NUL-terminated once anything was added.
+ * buf — text that grows in an arena up to a maximum. Failure (the maximum) is sticky: build all of
+ * it, then ask buf_failed() once. data is always NUL-terminated once anything was added.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
@@ -35,14 +35,16 @@ void buf_add_int64(struct buf *b, int64_t v);
    MLflow stores as the largest double, are written as ±1.7976931348623157e+308. */
 void buf_add_json_double(struct buf *b, double v);
 
-/* A quoted JSON string. Input is valid UTF-8 (all text enters through record_read or the database). */
+/* A quoted JSON string. Input is valid UTF-8 (all text enters through record_read or the database).
+ */
 void buf_add_json_string(struct buf *b, const char *s);
 void buf_add_json_stringn(struct buf *b, const char *s, size_t n);
 
 /* An empty buf takes a text of its arena over. */
 void buf_adopt(struct buf *b, char *text, size_t size);
 
-/* Room for n bytes at the end, to be written by hand; NULL: the maximum. Then buf_took() says where they end. */
+/* Room for n bytes at the end, to be written by hand; NULL: the maximum. Then buf_took() says where
+ * they end. */
 char *buf_grow(struct buf *b, size_t n);
 
 static inline char *buf_room(struct buf *b, size_t n)

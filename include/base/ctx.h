@@ -27,7 +27,7 @@ enum error_code {
 struct error {
 	enum error_code code;
 	const char *message;            /* in the ctx's arena; ours, safe to send */
-	const char *detail;             /* what the database or kernel said: for the log only; may be NULL */
+	const char *detail; /* what the database or kernel said: for the log only; may be NULL */
 };
 
 struct ctx {
@@ -41,13 +41,14 @@ struct ctx {
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 /*
- * Sets the first cause and returns -1; a later call changes nothing. It always returns, never escapes: where there is
- * no memory for the words, that becomes the cause.
+ * Sets the first cause and returns -1; a later call changes nothing. It always returns, never
+ * escapes: where there is no memory for the words, that becomes the cause.
  */
 int fail(struct ctx *c, enum error_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same with what the database or the kernel said, which goes to the log and never to a client. */
+/* The same with what the database or the kernel said, which goes to the log and never to a client.
+ */
 int fail_because(struct ctx *c, enum error_code code, const char *detail, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -62,8 +63,9 @@ void error_write(const struct error *e, struct buf *to);
 
 /*
  * Runs fn(c, arg) so that exhausted memory becomes an ordinary error: -1 with
- * TEMPORARILY_UNAVAILABLE (memory) or INVALID_PARAMETER_VALUE (the arena's limit: too large an answer).
- * After such an escape the ctx's database connection must be reset (db_recover does) before reuse.
+ * TEMPORARILY_UNAVAILABLE (memory) or INVALID_PARAMETER_VALUE (the arena's limit: too large an
+ * answer). After such an escape the ctx's database connection must be reset (db_recover does)
+ * before reuse.
  */
 int work_run(struct ctx *c, int (*fn)(struct ctx *c, void *arg), void *arg) MUST_CHECK;
 

@@ -8,20 +8,20 @@
 enum {
 	LIMIT_BODY = 16 << 20,            /* JSON request body */
 	LIMIT_BODIES = 64 << 20,          /* all JSON bodies in memory at one time */
-	LIMIT_INLINE_BODY = 16 << 10,     /* larger bodies are decoded by a worker, not an event thread */
+	LIMIT_INLINE_BODY = 16 << 10,     /* larger bodies are decoded by a worker */
 	LIMIT_ARENA = 256 << 20,          /* one unit of work: one largest page */
 	LIMIT_JSON_DEPTH = 64,
 	LIMIT_ERROR_MESSAGE = 16 << 10,   /* what is longer is cut */
 	LIMIT_JSON_VALUE_ECHO = 200,      /* bytes of a wrong value repeated in its error message */
 	LIMIT_HEADER_LINE = 8 << 10,
 	LIMIT_CONNECTIONS = 16384,
-	LIMIT_QUEUE = 4096,               /* requests waiting for a worker or a commit: 503 beyond */
+	LIMIT_QUEUE = 4096,               /* requests waiting for a worker or a commit */
 	LIMIT_COMMIT_REQUESTS = 512,      /* requests sharing one commit */
-	LIMIT_COMMIT_POINTS = 2000,       /* metric points sharing one commit, unless one request has more */
+	LIMIT_COMMIT_POINTS = 2000,       /* points sharing one, unless one request has more */
 	LIMIT_KEYS_CACHED = 32768,        /* ids of metric, param and tag keys kept in memory */
 
 	LIMIT_PAGE = 50000,               /* MLflow's SEARCH_MAX_RESULTS_THRESHOLD */
-	LIMIT_PAGE_TOKEN = 1 << 20,       /* holds the sort values of a row: LIMIT_ORDER_BY tags of LIMIT_TAG_VALUE */
+	LIMIT_PAGE_TOKEN = 1 << 20,       /* LIMIT_ORDER_BY tags of LIMIT_TAG_VALUE fit in */
 	LIMIT_SQL = 1 << 20,
 	LIMIT_FILTER = 64 << 10,          /* filter_string */
 	LIMIT_FILTER_TERMS = 200,

@@ -2,8 +2,8 @@
 /* Copyright The Capstan Authors */
 
 /*
- * log — one line per event on standard error, text (logfmt) or JSON. Thread-safe; one write() a line.
- * A value never breaks a line: control characters are escaped.
+ * log — one line per event on standard error, text (logfmt) or JSON. Thread-safe; one write() a
+ * line. A value never breaks a line: control characters are escaped.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -21,7 +21,8 @@ bool log_enabled(enum log_level level);
 void log_event(enum log_level level, const char *event, ... /* key, text, ..., NULL */)
 	__attribute__((sentinel));
 
-/* Formats into one of a few thread-local buffers (cut at 1 KiB): for arguments of log_event() only. */
+/* Formats into one of a few thread-local buffers (cut at 1 KiB): for arguments of log_event() only.
+ */
 const char *log_fmt(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

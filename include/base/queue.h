@@ -27,8 +27,9 @@ bool queue_push(struct queue *q, struct queue_node *n);
 struct queue_node *queue_pop(struct queue *q);
 
 /*
- * Waits for an entry, then takes entries in order while weigh(entry) keeps the sum within max_weight (the first is
- * always taken) and their count within max_count. Returns a chain, NULL once closed and empty.
+ * Waits for an entry, then takes entries in order while weigh(entry) keeps the sum within
+ * max_weight (the first is always taken) and their count within max_count. Returns a chain, NULL
+ * once closed and empty.
  */
 struct queue_node *queue_pop_many(struct queue *q, size_t max_count, size_t max_weight,
                                   size_t (*weigh)(const struct queue_node *n), size_t *count);

@@ -2,17 +2,19 @@
 /* Copyright The Capstan Authors */
 
 /*
- * record — a struct described once. The table serves JSON in, query string in, JSON out and SQL rows.
+ * record — a struct described once. The table serves JSON in, query string in, JSON out and SQL
+ * rows.
  *
  * Members: strings are `const char *`; scalars are pointers (`const int64_t *`, `const double *`,
- * `const bool *`), NULL = absent; nested objects are pointers to their struct; lists are `struct list`.
- * All memory is the ctx's arena's (strings of a request point into its body, which is changed in place).
+ * `const bool *`), NULL = absent; nested objects are pointers to their struct; lists are `struct
+ * list`. All memory is the ctx's arena's (strings of a request point into its body, which is
+ * changed in place).
  *
  * Reading follows protobuf-JSON as MLflow uses it (protos.json_format.ParseDict and handlers.py
- * _get_request_message): int64 also as string and as 12.0, doubles also as string and "NaN", "Infinity",
- * raw NaN/Infinity literals, unknown members ignored, camelCase spelling accepted (both spellings at once
- * refused), null = absent, the last of duplicate keys wins. Stricter: invalid UTF-8, lone surrogates,
- * \u0000, numbers out of range and anything after the value are refused.
+ * _get_request_message): int64 also as string and as 12.0, doubles also as string and "NaN",
+ * "Infinity", raw NaN/Infinity literals, unknown members ignored, camelCase spelling accepted (both
+ * spellings at once refused), null = absent, the last of duplicate keys wins. Stricter: invalid
+ * UTF-8, lone surrogates, \u0000, numbers out of range and anything after the value are refused.
  */
 #ifndef BASE_RECORD_H
 #define BASE_RECORD_H
@@ -92,21 +94,22 @@ struct record {
 #define END { NULL, FIELD_STRING, 0, 0, NULL, NULL }
 
 /*
- * Reads a JSON object into the zeroed struct `out`. `text` has `size` bytes and a writable byte after
- * them; it is changed (strings are unescaped and terminated in place) and must outlive `out`.
+ * Reads a JSON object into the zeroed struct `out`. `text` has `size` bytes and a writable byte
+ * after them; it is changed (strings are unescaped and terminated in place) and must outlive `out`.
  * An empty body counts as {}. A JSON string that holds JSON is unwrapped once (old clients).
  * -1: INVALID_PARAMETER_VALUE with MLflow's texts:
- *   "Missing value for required parameter 'x'. See the API docs for more information about request parameters."
- *   "Invalid value 123 for parameter 'name' supplied:  Hint: Value was of type 'int'. See the API docs ..."
- * (top level; fields are judged in table order), and "metrics[3].key" style paths inside of lists;
- * or MALFORMED_REQUEST/400 for what is not JSON, with the byte position.
+ *   "Missing value for required parameter 'x'. See the API docs for more information about request
+ * parameters." "Invalid value 123 for parameter 'name' supplied:  Hint: Value was of type 'int'.
+ * See the API docs ..." (top level; fields are judged in table order), and "metrics[3].key" style
+ * paths inside of lists; or MALFORMED_REQUEST/400 for what is not JSON, with the byte position.
  */
-int record_read(struct ctx *c, const struct record *r, char *text, size_t size, void *out) MUST_CHECK;
+int record_read(struct ctx *c, const struct record *r, char *text, size_t size,
+		void *out) MUST_CHECK;
 
 /* One query or path argument, value already percent-decoded; unknown names are ignored. A repeated
    scalar keeps its first value, lists gather them. `value` must outlive `out`. */
-int record_set(struct ctx *c, const struct record *r, const char *name, const char *value, void *out)
-	MUST_CHECK;
+int record_set(struct ctx *c, const struct record *r, const char *name, const char *value,
+	       void *out) MUST_CHECK;
 
 /* The REQUIRED fields, after record_set() calls (record_read() includes it). */
 int record_check(struct ctx *c, const struct record *r, const void *out) MUST_CHECK;

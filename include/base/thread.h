@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* thread — small-stack named threads, all signals blocked (the main thread alone handles signals). */
+/* thread — small-stack named threads, all signals blocked (the main thread alone handles signals).
+ */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 

@@ -7,8 +7,9 @@
 
 #include "base/ctx.h"
 
-/* postgresql://, postgres://, postgresql+psycopg2:// (any driver suffix), query arguments included, to a libpq URI in the
-   arena. Others (sqlite, mysql, mssql, file paths) fail with a sentence that says what to do. */
+/* postgresql://, postgres://, postgresql+psycopg2:// (any driver suffix), query arguments included,
+   to a libpq URI in the arena. Others (sqlite, mysql, mssql, file paths) fail with a sentence that
+   says what to do. */
 int db_uri_normalize(struct ctx *c, const char *uri, const char **ret) MUST_CHECK;
 
 /* The same without its password, for logs. */

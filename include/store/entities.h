@@ -2,8 +2,9 @@
 /* Copyright The Capstan Authors */
 
 /*
- * entities — what the store keeps, shaped as MLflow's messages (mlflow/protos/service.proto), with the record of
- * each. Scalars are pointers, NULL = absent. Experiment ids are decimal strings at the edge.
+ * entities — what the store keeps, shaped as MLflow's messages (mlflow/protos/service.proto), with
+ * the record of each. Scalars are pointers, NULL = absent. Experiment ids are decimal strings at
+ * the edge.
  */
 #ifndef STORE_ENTITIES_H
 #define STORE_ENTITIES_H

@@ -2,13 +2,13 @@
 /* Copyright The Capstan Authors */
 
 /*
- * write — one request's part of a shared commit. All run writes of clients that wait at the same moment become ONE
- * transaction of array statements (or COPY); each is acknowledged after COMMIT, with its own result: an invalid
- * one fails alone, and nothing of it is left.
+ * write — one request's part of a shared commit. All run writes of clients that wait at the same
+ * moment become ONE transaction of array statements (or COPY); each is acknowledged after COMMIT,
+ * with its own result: an invalid one fails alone, and nothing of it is left.
  *
- * A handler (tracking/) validates its request without a database and describes it here; the committer resolves
- * runs, checks what only the database knows (run exists and is active, parameters unchanged, experiment active)
- * and writes.
+ * A handler (tracking/) validates its request without a database and describes it here; the
+ * committer resolves runs, checks what only the database knows (run exists and is active,
+ * parameters unchanged, experiment active) and writes.
  */
 #ifndef STORE_WRITE_H
 #define STORE_WRITE_H
@@ -52,8 +52,9 @@ struct write {
 /* Work in it, for the cap of a group: points count one each, other rows too, at least 1. */
 size_t write_weight(const struct write *w);
 
-/* Applies a group in one transaction on c->db, and sets each write's ctx->error where it failed alone. -1: the group as a
-   whole failed (c->error); nothing of it is stored, or, for a COMMIT without answer, it is unknown. */
+/* Applies a group in one transaction on c->db, and sets each write's ctx->error where it failed
+   alone. -1: the group as a whole failed (c->error); nothing of it is stored, or, for a COMMIT
+   without answer, it is unknown. */
 int store_commit(struct ctx *c, struct write *const *writes, size_t count) MUST_CHECK;
 
 /* ---- the committer: threads that gather waiting writes and commit them ---- */

@@ -139,7 +139,8 @@ static const char *first_escaped(const char *s, const char *end)
 		memcpy(&v, s, 8);
 		quote = v ^ ones * '"';
 		backslash = v ^ ones * '\\';
-		/* In each byte's high bit, for the lowest one at least: was it below the number taken? */
+		/* In each byte's high bit, for the lowest one at least: was it below the number
+		 * taken? */
 		if (((v - ones * 0x20) & ~v & highs) | ((quote - ones) & ~quote & highs) |
 		    ((backslash - ones) & ~backslash & highs))
 			break;

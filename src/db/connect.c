@@ -21,11 +21,11 @@ static void ignore_notice(void *arg, const PGresult *result)
 /* Ours before "dbname" are defaults that the conninfo may change, those after it are not. */
 static PGconn *begin_connect(const char *conninfo)
 {
-	static const char *const keywords[] = {
-		"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-		"tcp_user_timeout", "gssencmode", "fallback_application_name", "dbname", "client_encoding",
-		NULL
-	};
+	static const char *const keywords[] = { "connect_timeout",           "keepalives_idle",
+						"keepalives_interval",       "keepalives_count",
+						"tcp_user_timeout",          "gssencmode",
+						"fallback_application_name", "dbname",
+						"client_encoding",           NULL };
 	const char *const values[] = {
 		"5", "30", "5", "3", "15000", "disable", "capstan", conninfo, "UTF8", NULL
 	};
@@ -41,7 +41,8 @@ PGconn *connect_open(const char *conninfo)
 
 	if (!conn || PQstatus(conn) == CONNECTION_BAD)
 		return conn;
-	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);    /* with SQLSTATE: libpq has no other way to tell it */
+	PQsetErrorVerbosity(
+		conn, PQERRORS_VERBOSE); /* with SQLSTATE: libpq has no other way to tell it */
 	PQsetNoticeReceiver(conn, ignore_notice, NULL);
 	while (wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED) {
 		struct pollfd p = {
@@ -62,21 +63,23 @@ PGconn *connect_open(const char *conninfo)
 }
 
 /*
- * One round trip. The isolation level is what our upserts were written for; a commit is durable even where the
- * server's default says otherwise, while its stronger forms (remote_apply) stay.
+ * One round trip. The isolation level is what our upserts were written for; a commit is durable
+ * even where the server's default says otherwise, while its stronger forms (remote_apply) stay.
  */
 int connect_setup(struct ctx *c, struct db *db, int statement_timeout_ms)
 {
 	char sql[640];
 
-	snprintf(sql, sizeof(sql),
-	         "SET search_path = capstan, pg_catalog; SET statement_timeout = %d; "
-	         "SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = error; "
-	         "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; "
-	         "SET timezone = 'UTC'; SET application_name = 'capstan'; "
-	         "SELECT set_config('synchronous_commit', 'on', false)"
-	         " WHERE current_setting('synchronous_commit') IN ('off', 'local')",
-	         statement_timeout_ms);
+	snprintf(
+		sql, sizeof(sql),
+		"SET search_path = capstan, pg_catalog; SET statement_timeout = %d; "
+		"SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = error; "
+		"SET default_transaction_isolation = 'read committed'; SET "
+		"default_transaction_read_only = off; "
+		"SET timezone = 'UTC'; SET application_name = 'capstan'; "
+		"SELECT set_config('synchronous_commit', 'on', false)"
+		" WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+		statement_timeout_ms);
 	db->silence_default = statement_timeout_ms > 0 ? statement_timeout_ms + DB_GRACE_MS : -1;
 	db->silence_ms = DB_SETUP_MS;
 	if (PQsetnonblocking(db->conn, 1) || !PQsendQuery(db->conn, sql))
@@ -151,25 +154,35 @@ int connect_explain(struct ctx *c, const PGconn *conn)
 
 	connect_sqlstate(conn, state);
 	if (strncmp(state, "28", 2) == 0 || PQconnectionNeedsPassword(conn))
-		return fail_because(c, PERMISSION_DENIED, detail,
-		                    "PostgreSQL at %s does not let user \"%s\" in: check the user name and "
-		                    "password in --backend-store-uri", at, user);
+		return fail_because(
+			c, PERMISSION_DENIED, detail,
+			"PostgreSQL at %s does not let user \"%s\" in: check the user name and "
+			"password in --backend-store-uri",
+			at, user);
 	if (strcmp(state, "3D000") == 0)
-		return fail_because(c, RESOURCE_DOES_NOT_EXIST, detail,
-		                    "PostgreSQL at %s has no database \"%s\": create it (createdb %s), or "
-		                    "correct --backend-store-uri", at, name, name);
+		return fail_because(
+			c, RESOURCE_DOES_NOT_EXIST, detail,
+			"PostgreSQL at %s has no database \"%s\": create it (createdb %s), or "
+			"correct --backend-store-uri",
+			at, name, name);
 	if (strcmp(state, "42501") == 0)
-		return fail_because(c, PERMISSION_DENIED, detail,
-		                    "PostgreSQL at %s does not let user \"%s\" connect to database \"%s\": "
-		                    "GRANT CONNECT ON DATABASE to it", at, user, name);
+		return fail_because(
+			c, PERMISSION_DENIED, detail,
+			"PostgreSQL at %s does not let user \"%s\" connect to database \"%s\": "
+			"GRANT CONNECT ON DATABASE to it",
+			at, user, name);
 	if (strcmp(state, "53300") == 0)
-		return fail_because(c, TEMPORARILY_UNAVAILABLE, detail,
-		                    "PostgreSQL at %s has no free connection: raise its max_connections, or "
-		                    "close other clients", at);
+		return fail_because(
+			c, TEMPORARILY_UNAVAILABLE, detail,
+			"PostgreSQL at %s has no free connection: raise its max_connections, or "
+			"close other clients",
+			at);
 	if (*state)
 		return fail_because(c, TEMPORARILY_UNAVAILABLE, detail, "PostgreSQL at %s refuses "
 		                    "connections for now (%s): %s", at, state, reason(c, conn));
-	return fail_because(c, TEMPORARILY_UNAVAILABLE, detail,
-	                    "cannot reach PostgreSQL at %s (%s): check that it is running and that host "
-	                    "and port in --backend-store-uri are right", at, reason(c, conn));
+	return fail_because(
+		c, TEMPORARILY_UNAVAILABLE, detail,
+		"cannot reach PostgreSQL at %s (%s): check that it is running and that host "
+		"and port in --backend-store-uri are right",
+		at, reason(c, conn));
 }

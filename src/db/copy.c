@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* Binary COPY ... FROM STDIN. Not possible in pipeline mode, so the connection leaves it for a while. */
+/* Binary COPY ... FROM STDIN. Not possible in pipeline mode, so the connection leaves it for a
+ * while. */
 
 #include <assert.h>
 #include <string.h>
@@ -23,7 +24,8 @@ static int send_chunk(struct ctx *c, struct db *db, const char *data, size_t siz
 	return sent > 0 && pipeline_send(db) == 0 ? 0 : error_lost(c, db);
 }
 
-/* Room in the chunk for `need` more bytes, by sending what it holds or, for one huge row, by growing. */
+/* Room in the chunk for `need` more bytes, by sending what it holds or, for one huge row, by
+ * growing. */
 static int make_room(struct ctx *c, struct buf *chunk, size_t need)
 {
 	if (chunk->size > 0 && chunk->size + need > chunk->capacity) {
@@ -97,7 +99,8 @@ static int end_copy(struct ctx *c, struct db *db)
 	return sent > 0 ? 0 : error_lost(c, db);
 }
 
-/* Reads to the end of the command; what an error left in the middle of is lost with the connection. */
+/* Reads to the end of the command; what an error left in the middle of is lost with the connection.
+ */
 static int read_end(struct ctx *c, struct db *db)
 {
 	int result = 0;
@@ -118,8 +121,8 @@ static int read_end(struct ctx *c, struct db *db)
 	return result;
 }
 
-static int copy(struct ctx *c, const char *copy_sql, const char *columns, const struct db_arg *values,
-                size_t rows)
+static int copy(struct ctx *c, const char *copy_sql, const char *columns,
+		const struct db_arg *values, size_t rows)
 {
 	struct db *db = c->db;
 
@@ -140,7 +143,8 @@ static int copy(struct ctx *c, const char *copy_sql, const char *columns, const 
 	return read_end(c, db);
 }
 
-int db_copy(struct ctx *c, const char *copy_sql, const char *columns, const struct db_arg *values, size_t rows)
+int db_copy(struct ctx *c, const char *copy_sql, const char *columns, const struct db_arg *values,
+	    size_t rows)
 {
 	struct db *db = c->db;
 	int result;

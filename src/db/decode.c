@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* Binary rows to records. Text is not copied: libpq ends every value with a NUL, so members point into the result. */
+/* Binary rows to records. Text is not copied: libpq ends every value with a NUL, so members point
+ * into the result. */
 
 #include <assert.h>
 #include <endian.h>
@@ -14,13 +15,26 @@
 #include "internal.h"
 
 enum oid {
-	OID_BOOL = 16, OID_NAME = 19, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_JSON = 114,
-	OID_FLOAT4 = 700, OID_FLOAT8 = 701, OID_TEXTS = 1009, OID_VARCHARS = 1015, OID_BPCHAR = 1042, OID_VARCHAR = 1043,
-	OID_UUID = 2950, OID_JSONB = 3802,
+	OID_BOOL = 16,
+	OID_NAME = 19,
+	OID_INT8 = 20,
+	OID_INT2 = 21,
+	OID_INT4 = 23,
+	OID_TEXT = 25,
+	OID_JSON = 114,
+	OID_FLOAT4 = 700,
+	OID_FLOAT8 = 701,
+	OID_TEXTS = 1009,
+	OID_VARCHARS = 1015,
+	OID_BPCHAR = 1042,
+	OID_VARCHAR = 1043,
+	OID_UUID = 2950,
+	OID_JSONB = 3802,
 };
 
-#define DECODER(name) \
-	static void name(struct ctx *c, const struct field *f, const char *data, int size, void *member)
+#define DECODER(name)                                                                              \
+	static void name(struct ctx *c, const struct field *f, const char *data, int size,         \
+			 void *member)
 
 static uint16_t read16(const char *p)
 {
@@ -69,7 +83,8 @@ DECODER(integer_to_int64)
 DECODER(integer_to_string)
 {
 	(void)f;
-	*(const char **)member = arena_printf(c->arena, "%lld", (long long)read_integer(data, size));
+	*(const char **)member =
+		arena_printf(c->arena, "%lld", (long long)read_integer(data, size));
 }
 
 static const char *enum_name(const struct field *f, int64_t number)

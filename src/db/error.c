@@ -19,13 +19,15 @@ static const struct {
 	{ "23505", RESOURCE_ALREADY_EXISTS, "The resource already exists." },
 	{ "40001", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT },
 	{ "40P01", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT },
-	{ "57014", TEMPORARILY_UNAVAILABLE, "The request took too long and was stopped. Ask for less, or try again." },
+	{ "57014", TEMPORARILY_UNAVAILABLE,
+	  "The request took too long and was stopped. Ask for less, or try again." },
 	{ "53100", INSUFFICIENT_STORAGE, "The server's disk is full." },
-	{ "53", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT },    /* out of memory, connections */
+	{ "53", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT }, /* out of memory, connections */
 	{ "08", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT },
 	{ "57P", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT },
 	{ "55P03", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT }, /* lock_timeout */
-	{ "25006", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT }, /* read only: a standby, after a failover */
+	{ "25006", TEMPORARILY_UNAVAILABLE,
+	  UNAVAILABLE_TEXT }, /* read only: a standby, after a failover */
 	{ "25P03", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT }, /* idle in transaction too long */
 	{ "58030", TEMPORARILY_UNAVAILABLE, UNAVAILABLE_TEXT }, /* I/O error */
 	{ "", INTERNAL_ERROR, "An internal error occurred." },
@@ -48,9 +50,10 @@ enum error_code error_of_sqlstate(const char *sqlstate)
 /* After these the session is gone, is another's, or has forgotten its statements. */
 static bool ends_session(const char *sqlstate)
 {
-	return strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0 || strcmp(sqlstate, "25006") == 0 ||
-	       strcmp(sqlstate, "25P03") == 0 || strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0 ||
-	       strcmp(sqlstate, "0A000") == 0;         /* "cached plan must not change result type" */
+	return strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0 ||
+	       strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "25P03") == 0 ||
+	       strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0 ||
+	       strcmp(sqlstate, "0A000") == 0; /* "cached plan must not change result type" */
 }
 
 int error_result(struct ctx *c, struct db *db, const PGresult *result)
@@ -63,12 +66,14 @@ int error_result(struct ctx *c, struct db *db, const PGresult *result)
 		return error_lost(c, db);
 	if (!*db->sqlstate) {
 		snprintf(db->sqlstate, sizeof(db->sqlstate), "%s", state);
-		snprintf(db->constraint, sizeof(db->constraint), "%s", constraint ? constraint : "");
+		snprintf(db->constraint, sizeof(db->constraint), "%s",
+			 constraint ? constraint : "");
 	}
 	if (ends_session(state))
 		db->broken = true;
 	i = find(state);
-	return fail_because(c, states[i].code, PQresultErrorMessage(result), "%s", states[i].message);
+	return fail_because(c, states[i].code, PQresultErrorMessage(result), "%s",
+			    states[i].message);
 }
 
 int error_unavailable(struct ctx *c, const char *detail)

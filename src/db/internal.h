@@ -15,14 +15,14 @@
 #include "db/db.h"
 
 enum {
-	DB_DYNAMIC_STATEMENTS = 64,     /* texts of db_list_sql kept prepared per connection */
-	DB_LOST_STATEMENTS = 64,        /* evicted ones the server may still hold: then reconnect */
+	DB_DYNAMIC_STATEMENTS = 64, /* texts of db_list_sql kept prepared per connection */
+	DB_LOST_STATEMENTS = 64,    /* evicted ones the server may still hold: then reconnect */
 	DB_CONNECT_MS = 5000,
 	DB_SETUP_MS = 10000,
-	DB_GRACE_MS = 10000,            /* beyond statement_timeout, before a silent server counts as lost */
-	DB_RETRY_FIRST_MS = 25,         /* between attempts to reconnect */
+	DB_GRACE_MS = 10000, /* beyond statement_timeout, before a silent server counts as lost */
+	DB_RETRY_FIRST_MS = 25, /* between attempts to reconnect */
 	DB_RETRY_MOST_MS = 200,
-	DB_OLDEST_SERVER = 130000,      /* as PQserverVersion() says it */
+	DB_OLDEST_SERVER = 130000, /* as PQserverVersion() says it */
 	DB_TX_TRIES = 4,
 };
 
@@ -52,7 +52,8 @@ void encode_params(struct arena *a, struct db_args args, struct params *ret);
 
 struct column {
 	const struct field *field;
-	void (*decode)(struct ctx *c, const struct field *f, const char *data, int size, void *member);
+	void (*decode)(struct ctx *c, const struct field *f, const char *data, int size,
+		       void *member);
 };
 
 struct mapping {
@@ -62,8 +63,10 @@ struct mapping {
 	bool borrows;                   /* members point into the result, which must live on */
 };
 
-/* Matches columns to fields by name; what does not fit is our mistake. Reuses the mapping where it can. False: no memory. */
-bool mapping_make(struct mapping *m, const PGresult *result, const struct record *record) MUST_CHECK;
+/* Matches columns to fields by name; what does not fit is our mistake. Reuses the mapping where it
+ * can. False: no memory. */
+bool mapping_make(struct mapping *m, const PGresult *result,
+		  const struct record *record) MUST_CHECK;
 void mapping_free(struct mapping *m);
 
 /* Row `row` into the zeroed struct `out`. */
@@ -99,7 +102,8 @@ void statements_free(struct statements *s);
 /* NULL: no memory. */
 struct prepared *statements_fixed(struct statements *s, const struct stmt *stmt);
 struct prepared *statements_dynamic(struct statements *s, const char *sql, const char *types);
-/* The least used dynamic one, unlinked, once there are too many; none of this flush. NULL: nothing to do. */
+/* The least used dynamic one, unlinked, once there are too many; none of this flush. NULL: nothing
+ * to do. */
 struct prepared *statements_evict(struct statements *s, uint64_t flush);
 void prepared_free(struct prepared *p);
 
@@ -148,7 +152,8 @@ void pipeline_add(struct ctx *c, const struct item *item, struct db_args a);
 void pipeline_drop(struct ctx *c, struct db *db);
 int pipeline_enter(struct ctx *c, struct db *db) MUST_CHECK;
 int pipeline_leave(struct ctx *c, struct db *db) MUST_CHECK;
-/* Sends and reads while libpq has something to do; -1: silence, or the connection is gone (broken set). */
+/* Sends and reads while libpq has something to do; -1: silence, or the connection is gone (broken
+ * set). */
 int pipeline_wait(struct db *db);
 /* Until all is sent; the server need not say anything. -1 as above. */
 int pipeline_send(struct db *db);

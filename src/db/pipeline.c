@@ -2,9 +2,9 @@
 /* Copyright The Capstan Authors */
 
 /*
- * The only path of statements to the server: a queue, flushed in one round trip. A connection stays in
- * libpq's pipeline mode and never blocks in libpq: we wait in poll(), reading while we send, so that two
- * full socket buffers cannot stop each other.
+ * The only path of statements to the server: a queue, flushed in one round trip. A connection stays
+ * in libpq's pipeline mode and never blocks in libpq: we wait in poll(), reading while we send, so
+ * that two full socket buffers cannot stop each other.
  */
 
 #include <assert.h>
@@ -61,8 +61,9 @@ int pipeline_send(struct db *db)
 }
 
 /*
- * Whether to wait for more. libpq that cannot allocate a result sometimes takes what it has for incomplete, and would
- * wait for an answer that came already: nobody knows any more what belongs to which statement.
+ * Whether to wait for more. libpq that cannot allocate a result sometimes takes what it has for
+ * incomplete, and would wait for an answer that came already: nobody knows any more what belongs to
+ * which statement.
  */
 static bool is_busy(struct db *db)
 {
@@ -105,7 +106,9 @@ void result_forget(struct db *db)
 
 int pipeline_enter(struct ctx *c, struct db *db)
 {
-	return PQsetnonblocking(db->conn, 1) == 0 && PQenterPipelineMode(db->conn) ? 0 : error_lost(c, db);
+	return PQsetnonblocking(db->conn, 1) == 0 && PQenterPipelineMode(db->conn)
+		       ? 0
+		       : error_lost(c, db);
 }
 
 int pipeline_leave(struct ctx *c, struct db *db)

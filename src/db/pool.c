@@ -2,8 +2,9 @@
 /* Copyright The Capstan Authors */
 
 /*
- * A bounded set of connections. While PostgreSQL is away one caller at a time tries again, at most every
- * DB_RETRY_MOST_MS, and all others are told at once; so threads never pile up behind a dead server.
+ * A bounded set of connections. While PostgreSQL is away one caller at a time tries again, at most
+ * every DB_RETRY_MOST_MS, and all others are told at once; so threads never pile up behind a dead
+ * server.
  */
 
 #include <assert.h>
@@ -170,7 +171,8 @@ static bool still_there(struct db *db)
 		return true;
 	if (p.revents & (POLLERR | POLLHUP | POLLRDHUP) || !PQconsumeInput(db->conn))
 		return false;
-	return PQstatus(db->conn) == CONNECTION_OK;     /* a notice, or a changed setting of the server */
+	return PQstatus(db->conn) ==
+	       CONNECTION_OK; /* a notice, or a changed setting of the server */
 }
 
 static bool may_try(struct db_pool *p)
@@ -204,8 +206,9 @@ static void tried(struct db_pool *p, bool success, bool reached)
 }
 
 /*
- * Leaves what was wrong in `words`. A session may be ended by an administrator while it begins: then the server
- * was reached, all the same. Nor is it away because we have no memory. The ctx has no arena, so nothing escapes.
+ * Leaves what was wrong in `words`. A session may be ended by an administrator while it begins:
+ * then the server was reached, all the same. Nor is it away because we have no memory. The ctx has
+ * no arena, so nothing escapes.
  */
 static bool connect_once(struct db_pool *p, struct db *db, char words[256], bool *reached)
 {
@@ -220,7 +223,8 @@ static bool connect_once(struct db_pool *p, struct db *db, char words[256], bool
 			return true;
 	} else if (db->conn) {
 		connect_sqlstate(db->conn, state);
-		*reached = strcmp(state, "57P01") == 0 || strstr(PQerrorMessage(db->conn), "out of memory");
+		*reached = strcmp(state, "57P01") == 0 ||
+			   strstr(PQerrorMessage(db->conn), "out of memory");
 	} else {
 		*reached = true;
 	}
@@ -237,7 +241,8 @@ static bool connect_now(struct db_pool *p, struct db *db, char words[256])
 		snprintf(words, 256, "PostgreSQL was away a moment ago");
 		return false;
 	}
-	ok = connect_once(p, db, words, &reached) || (reached && connect_once(p, db, words, &reached));
+	ok = connect_once(p, db, words, &reached) ||
+	     (reached && connect_once(p, db, words, &reached));
 	tried(p, ok, reached);
 	return ok;
 }

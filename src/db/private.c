@@ -2,9 +2,9 @@
 /* Copyright The Capstan Authors */
 
 /*
- * The private PostgreSQL. One thread, the supervisor, starts the postmaster and lives as long as it may run:
- * the kernel ends the postmaster (a "fast" shutdown) when that thread ends, so that nothing is left behind
- * even after kill -9 of the daemon.
+ * The private PostgreSQL. One thread, the supervisor, starts the postmaster and lives as long as it
+ * may run: the kernel ends the postmaster (a "fast" shutdown) when that thread ends, so that
+ * nothing is left behind even after kill -9 of the daemon.
  */
 
 #include "db/private.h"
@@ -32,7 +32,13 @@
 #include "internal.h"
 #include "private_parts.h"
 
-enum { READY_STEP_MS = 4, RESTART_FIRST_MS = 100, RESTART_MOST_MS = 5000, STEADY_MS = 10000, BLIND_STEP_MS = 50 };
+enum {
+	READY_STEP_MS = 4,
+	RESTART_FIRST_MS = 100,
+	RESTART_MOST_MS = 5000,
+	STEADY_MS = 10000,
+	BLIND_STEP_MS = 50
+};
 
 enum outcome { OUTCOME_NONE, OUTCOME_READY, OUTCOME_FAILED };
 
@@ -57,7 +63,9 @@ static pid_t start_postmaster(struct db_private *p)
 {
 	char program[PATH_MAX + 16], config[PATH_MAX + 32], title[64];
 	const char *argv[] = { program, "-D", p->dirs.cluster, "-c", config, "-c", title, NULL };
-	struct launch l = { .argv = argv, .as = &p->as, .directory = p->dirs.cluster, .parent_death = SIGINT };
+	struct launch l = {
+		.argv = argv, .as = &p->as, .directory = p->dirs.cluster, .parent_death = SIGINT
+	};
 	pid_t pid;
 	int error;
 
@@ -117,7 +125,8 @@ static bool wait_ready(const struct db_private *p, pid_t pid, bool *ended, int *
 		if (is_ready(p, pid))
 			return true;
 		*ended = reap(pid, status);
-		if (*ended || stop_wanted(p, READY_STEP_MS) || clock_ms() - start > PRIVATE_READY_MS)
+		if (*ended || stop_wanted(p, READY_STEP_MS) ||
+		    clock_ms() - start > PRIVATE_READY_MS)
 			return false;
 		if (clock_ms() - told > 5000) {
 			told = clock_ms();
@@ -131,7 +140,8 @@ static bool wait_ready(const struct db_private *p, pid_t pid, bool *ended, int *
 static bool watch(const struct db_private *p, pid_t pid, int *status)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd f[2] = { { .fd = p->stop, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+	struct pollfd f[2] = { { .fd = p->stop, .events = POLLIN },
+			       { .fd = fd, .events = POLLIN } };
 	bool ended = false;
 
 	for (;;) {
@@ -192,8 +202,9 @@ static void log_end(const struct db_private *p, int status, bool running)
 
 	dir_log_reason(&p->dirs, p->log_from, running, reason);
 	log_event(LOG_ERROR, "postgres ended", "status",
-	          WIFSIGNALED(status) ? log_fmt("signal %d", WTERMSIG(status)) : log_fmt("%d", WEXITSTATUS(status)),
-	          "reason", *reason ? reason : NULL, "log", p->dirs.log, NULL);
+		  WIFSIGNALED(status) ? log_fmt("signal %d", WTERMSIG(status))
+				      : log_fmt("%d", WEXITSTATUS(status)),
+		  "reason", *reason ? reason : NULL, "log", p->dirs.log, NULL);
 }
 
 /* One life of a postmaster. False: we are to stop. *steady: it had been ready for a while. */
@@ -261,7 +272,8 @@ static int start_supervisor(struct ctx *c, struct db_private *p)
 	enum outcome outcome;
 
 	if (thread_start(&p->supervisor, "postgres", supervise, p))
-		return fail(c, TEMPORARILY_UNAVAILABLE, "cannot start a thread: %s", strerror(errno));
+		return fail(c, TEMPORARILY_UNAVAILABLE, "cannot start a thread: %s",
+			    strerror(errno));
 	p->supervised = true;
 	pthread_mutex_lock(&p->lock);
 	while (p->outcome == OUTCOME_NONE)
@@ -286,8 +298,9 @@ static int run_sql(struct ctx *c, PGconn *conn, const char *sql, bool *rows)
 	PQclear(result);
 	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
 		return 0;
-	return fail_because(c, INVALID_STATE, PQerrorMessage(conn), "PostgreSQL could not create its database: %.*s",
-	                    (int)strcspn(PQerrorMessage(conn), "\n"), PQerrorMessage(conn));
+	return fail_because(c, INVALID_STATE, PQerrorMessage(conn),
+			    "PostgreSQL could not create its database: %.*s",
+			    (int)strcspn(PQerrorMessage(conn), "\n"), PQerrorMessage(conn));
 }
 
 /* The daemon is no superuser in it: a role of its own, owner of one database. */
@@ -306,7 +319,8 @@ static int make_database(struct ctx *c, const struct db_private *p)
 	return 0;
 }
 
-/* Answers, and has its database: created at the first start, or after a crash in the middle of it. */
+/* Answers, and has its database: created at the first start, or after a crash in the middle of it.
+ */
 static int check_database(struct ctx *c, const struct db_private *p)
 {
 	CLEANUP(close_connection) PGconn *conn = connect_open(p->conninfo);
@@ -321,22 +335,27 @@ static int prepare(struct ctx *c, const struct db_private_options *o, struct db_
 	int major;
 
 	if (dir_open(c, o, &p->dirs) || dir_identity(c, o, &p->dirs, &p->as) ||
-	    dir_version(c, &p->dirs, &major) || find_programs(c, o->bin_dir, &p->as, major, &p->programs))
+	    dir_version(c, &p->dirs, &major) ||
+	    find_programs(c, o->bin_dir, &p->as, major, &p->programs))
 		return -1;
 	if (!major) {
-		log_event(LOG_INFO, "creating a database", "directory", p->dirs.cluster, "postgres", p->programs.bin,
-		          NULL);
+		log_event(LOG_INFO, "creating a database", "directory", p->dirs.cluster, "postgres",
+			  p->programs.bin, NULL);
 		if (dir_init(c, &p->dirs, &p->programs, &p->as))
 			return -1;
 	}
 	if (dir_socket(c, &p->dirs, &p->as))
 		return -1;
 	if (!run_end_all(p->dirs.title))
-		return fail(c, RESOURCE_CONFLICT, "a PostgreSQL of an earlier start still runs on %s and does not end: "
-		            "stop it, then start again", p->dirs.cluster);
+		return fail(c, RESOURCE_CONFLICT,
+			    "a PostgreSQL of an earlier start still runs on %s and does not end: "
+			    "stop it, then start again",
+			    p->dirs.cluster);
 	dir_clean(&p->dirs);
-	snprintf(p->conninfo, sizeof(p->conninfo), "host=%s port=5432 user=capstan dbname=capstan", p->dirs.socket);
-	snprintf(p->admin, sizeof(p->admin), "host=%s port=5432 user=postgres dbname=postgres", p->dirs.socket);
+	snprintf(p->conninfo, sizeof(p->conninfo), "host=%s port=5432 user=capstan dbname=capstan",
+		 p->dirs.socket);
+	snprintf(p->admin, sizeof(p->admin), "host=%s port=5432 user=postgres dbname=postgres",
+		 p->dirs.socket);
 	return dir_configure(c, &p->dirs, &p->programs, &p->as, o->connections);
 }
 

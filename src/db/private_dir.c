@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* The private PostgreSQL's files: data directory, lock, cluster, settings, socket directory, log. */
+/* The private PostgreSQL's files: data directory, lock, cluster, settings, socket directory, log.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,15 +32,19 @@ static int fail_errno(struct ctx *c, const char *doing, const char *path)
 	switch (error) {
 	case ENOSPC:
 	case EDQUOT:
-		return fail_because(c, INSUFFICIENT_STORAGE, strerror(error),
-		                    "cannot %s %s: the disk is full; free some space, or choose another "
-		                    "--data-dir", doing, path);
+		return fail_because(
+			c, INSUFFICIENT_STORAGE, strerror(error),
+			"cannot %s %s: the disk is full; free some space, or choose another "
+			"--data-dir",
+			doing, path);
 	case EACCES:
 	case EPERM:
 	case EROFS:
-		return fail_because(c, PERMISSION_DENIED, strerror(error),
-		                    "cannot %s %s (%s): make it writable for this user, or choose another "
-		                    "--data-dir", doing, path, strerror(error));
+		return fail_because(
+			c, PERMISSION_DENIED, strerror(error),
+			"cannot %s %s (%s): make it writable for this user, or choose another "
+			"--data-dir",
+			doing, path, strerror(error));
 	default:
 		return fail_because(c, IO_ERROR, strerror(error), "cannot %s %s: %s", doing, path,
 		                    strerror(error));
@@ -48,7 +53,8 @@ static int fail_errno(struct ctx *c, const char *doing, const char *path)
 
 /* ---- the data directory ---- */
 
-/* With its parents. One that we make is closed to others; for another user's PostgreSQL it can be passed through. */
+/* With its parents. One that we make is closed to others; for another user's PostgreSQL it can be
+ * passed through. */
 static int make_directory(struct ctx *c, const char *path, mode_t mode)
 {
 	char part[PATH_MAX];
@@ -75,7 +81,8 @@ static void read_holder(int lock, char to[32])
 	to[strcspn(to, "\n")] = '\0';
 }
 
-/* A daemon that was just killed may need a moment to be gone. The file stays: to remove it would be a race. */
+/* A daemon that was just killed may need a moment to be gone. The file stays: to remove it would be
+ * a race. */
 static int lock_directory(struct ctx *c, struct directories *d)
 {
 	char path[PATH_MAX + 16], holder[32];
@@ -89,8 +96,10 @@ static int lock_directory(struct ctx *c, struct directories *d)
 			return fail_errno(c, "lock", path);
 		if (tries >= LOCK_TRIES) {
 			read_holder(d->lock, holder);
-			return fail(c, RESOURCE_CONFLICT, "another capstan (process %s) is using %s: stop it, or "
-			            "choose another --data-dir", *holder ? holder : "unknown", d->data);
+			return fail(c, RESOURCE_CONFLICT,
+				    "another capstan (process %s) is using %s: stop it, or "
+				    "choose another --data-dir",
+				    *holder ? holder : "unknown", d->data);
 		}
 		nanosleep(&(struct timespec){ .tv_nsec = LOCK_STEP_MS * 1000000L }, NULL);
 	}
@@ -113,7 +122,8 @@ int dir_open(struct ctx *c, const struct db_private_options *o, struct directori
 	if (o->log_dir)
 		snprintf(logs, sizeof(logs), "%s", o->log_dir);
 	if (strlen(d->data) > PATH_MAX - 64 || strlen(logs) > PATH_MAX - 64)
-		return fail(c, INVALID_PARAMETER_VALUE, "the path of the data directory is too long");
+		return fail(c, INVALID_PARAMETER_VALUE,
+			    "the path of the data directory is too long");
 	if (make_directory(c, logs, 0700) || lock_directory(c, d))
 		return -1;
 	snprintf(d->cluster, sizeof(d->cluster), "%.*s/postgres", PATH_MAX - 64, d->data);
@@ -137,9 +147,11 @@ static int by_name(struct ctx *c, const char *name, struct identity *ret)
 
 	getpwnam_r(name, &entry, room, sizeof(room), &found);
 	if (!found)
-		return fail(c, INVALID_PARAMETER_VALUE, "there is no user \"%s\" to run PostgreSQL", name);
+		return fail(c, INVALID_PARAMETER_VALUE, "there is no user \"%s\" to run PostgreSQL",
+			    name);
 	if (entry.pw_uid == 0)
-		return fail(c, INVALID_PARAMETER_VALUE, "PostgreSQL does not run as root: name another user");
+		return fail(c, INVALID_PARAMETER_VALUE,
+			    "PostgreSQL does not run as root: name another user");
 	ret->uid = entry.pw_uid;
 	ret->gid = entry.pw_gid;
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
@@ -154,8 +166,10 @@ static int by_uid(struct ctx *c, uid_t uid, struct identity *ret)
 
 	getpwuid_r(uid, &entry, room, sizeof(room), &found);
 	if (!found)
-		return fail(c, INVALID_STATE, "user id %u has no entry in /etc/passwd, which PostgreSQL needs: add "
-		            "one, or use a server of yours: --backend-store-uri", (unsigned)uid);
+		return fail(c, INVALID_STATE,
+			    "user id %u has no entry in /etc/passwd, which PostgreSQL needs: add "
+			    "one, or use a server of yours: --backend-store-uri",
+			    (unsigned)uid);
 	ret->uid = entry.pw_uid;
 	ret->gid = entry.pw_gid;
 	snprintf(ret->name, sizeof(ret->name), "%s", entry.pw_name);
@@ -168,8 +182,10 @@ static int not_ours(struct ctx *c, const struct directories *d, uid_t owner)
 	struct ctx quiet = { 0 };
 	int unknown = by_uid(&quiet, owner, &other);
 
-	return fail(c, PERMISSION_DENIED, "%s belongs to user %s: start capstan as that user or as root, or choose "
-	            "another --data-dir", d->cluster, unknown ? "(unknown)" : other.name);
+	return fail(c, PERMISSION_DENIED,
+		    "%s belongs to user %s: start capstan as that user or as root, or choose "
+		    "another --data-dir",
+		    d->cluster, unknown ? "(unknown)" : other.name);
 }
 
 int dir_identity(struct ctx *c, const struct db_private_options *o, const struct directories *d,
@@ -181,7 +197,9 @@ int dir_identity(struct ctx *c, const struct db_private_options *o, const struct
 
 	*ret = (struct identity){ .change = geteuid() == 0 };
 	if (exists && !S_ISDIR(cluster.st_mode))
-		return fail(c, INVALID_STATE, "%s is no directory: remove it, or choose another --data-dir", d->cluster);
+		return fail(c, INVALID_STATE,
+			    "%s is no directory: remove it, or choose another --data-dir",
+			    d->cluster);
 	if (!ret->change) {
 		if (exists && cluster.st_uid != geteuid())
 			return not_ours(c, d, cluster.st_uid);
@@ -210,15 +228,20 @@ int dir_version(struct ctx *c, const struct directories *d, int *major)
 		if (errno != ENOENT)
 			return fail_errno(c, "read", path);
 		if (rmdir(d->cluster) && errno != ENOENT)
-			return fail(c, INVALID_STATE, "%s exists but holds no PostgreSQL data: move it away, or choose "
-			            "another --data-dir", d->cluster);
+			return fail(
+				c, INVALID_STATE,
+				"%s exists but holds no PostgreSQL data: move it away, or choose "
+				"another --data-dir",
+				d->cluster);
 		return 0;
 	}
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	*major = number_leading(text);
-	return *major > 0 ? 0 : fail(c, INVALID_STATE, "%s is damaged: restore the data directory from a backup", path);
+	return *major > 0 ? 0
+			  : fail(c, INVALID_STATE,
+				 "%s is damaged: restore the data directory from a backup", path);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -229,7 +252,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static int remove_tree(const char *path)
 {
-	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && errno != ENOENT ? -1 : 0;
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && errno != ENOENT ? -1
+											       : 0;
 }
 
 static int sync_directory(struct ctx *c, const char *path, bool whole)
@@ -244,13 +268,15 @@ static int sync_directory(struct ctx *c, const char *path, bool whole)
 	return result;
 }
 
-/* Bytes sort as MLflow's keys do; letters beyond ASCII still have cases where the system knows them. */
+/* Bytes sort as MLflow's keys do; letters beyond ASCII still have cases where the system knows
+ * them. */
 static bool has_utf8_locale(const struct identity *as)
 {
 	const char *argv[] = { "/usr/bin/locale", "-a", NULL };
 	char list[8192];
 
-	return run_read(&(struct launch){ .argv = argv, .as = as, .directory = "/" }, list, sizeof(list)) == 0 &&
+	return run_read(&(struct launch){ .argv = argv, .as = as, .directory = "/" }, list,
+			sizeof(list)) == 0 &&
 	       strstr(list, "C.utf8\n");
 }
 
@@ -259,12 +285,23 @@ static int run_initdb(struct ctx *c, const struct directories *d, const struct p
 {
 	char program[PATH_MAX + 8];
 	off_t from;
-	const char *argv[] = {
-		program, "-D", target, "-U", "postgres", "-E", "UTF8", "--locale=C",
-		has_utf8_locale(as) ? "--lc-ctype=C.UTF-8" : "--lc-ctype=C", "--data-checksums", "--no-sync",
-		"--auth-local=trust", "--auth-host=reject", NULL
+	const char *argv[] = { program,
+			       "-D",
+			       target,
+			       "-U",
+			       "postgres",
+			       "-E",
+			       "UTF8",
+			       "--locale=C",
+			       has_utf8_locale(as) ? "--lc-ctype=C.UTF-8" : "--lc-ctype=C",
+			       "--data-checksums",
+			       "--no-sync",
+			       "--auth-local=trust",
+			       "--auth-host=reject",
+			       NULL };
+	struct launch l = {
+		.argv = argv, .as = as, .directory = target, .output = dir_log(d, &from)
 	};
-	struct launch l = { .argv = argv, .as = as, .directory = target, .output = dir_log(d, &from) };
 	int status;
 
 	if (l.output < 0)
@@ -283,11 +320,14 @@ static int check_reachable(struct ctx *c, const struct identity *as, const char 
 
 	if (run_reachable(as, path, part) == 0)
 		return 0;
-	return fail(c, PERMISSION_DENIED, "PostgreSQL runs as user \"%s\", who may not pass through %s: "
-	            "chmod o+x %s, or choose another --data-dir", as->name, part, part);
+	return fail(c, PERMISSION_DENIED,
+		    "PostgreSQL runs as user \"%s\", who may not pass through %s: "
+		    "chmod o+x %s, or choose another --data-dir",
+		    as->name, part, part);
 }
 
-int dir_init(struct ctx *c, const struct directories *d, const struct programs *p, const struct identity *as)
+int dir_init(struct ctx *c, const struct directories *d, const struct programs *p,
+	     const struct identity *as)
 {
 	char fresh[PATH_MAX];
 	int result;
@@ -299,7 +339,8 @@ int dir_init(struct ctx *c, const struct directories *d, const struct programs *
 		return fail_errno(c, "create directory", fresh);
 	if (as->change && chown(fresh, as->uid, as->gid))
 		return fail_errno(c, "give away directory", fresh);
-	/* initdb without its own fsync of a thousand files, then one sync of the whole, then the name. */
+	/* initdb without its own fsync of a thousand files, then one sync of the whole, then the
+	 * name. */
 	result = check_reachable(c, as, fresh) || run_initdb(c, d, p, as, fresh) ||
 	         sync_directory(c, fresh, true) ? -1 : 0;
 	if (result == 0 && rename(fresh, d->cluster))
@@ -324,8 +365,8 @@ static int write_file(struct ctx *c, const char *path, const struct identity *as
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_errno(c, "write", fresh);
-	if (write(fd, text, n) != (ssize_t)n || fsync(fd) || (as->change && fchown(fd, as->uid, as->gid)) ||
-	    rename(fresh, path)) {
+	if (write(fd, text, n) != (ssize_t)n || fsync(fd) ||
+	    (as->change && fchown(fd, as->uid, as->gid)) || rename(fresh, path)) {
 		fail_errno(c, "write", path);
 		close(fd);
 		unlink(fresh);
@@ -347,8 +388,8 @@ static bool same_text(const char *path, const char *text)
 	return n >= 0 && strcmp(have, text) == 0;
 }
 
-static int put_file(struct ctx *c, const struct directories *d, const char *name, const struct identity *as,
-                    const char *text)
+static int put_file(struct ctx *c, const struct directories *d, const char *name,
+		    const struct identity *as, const char *text)
 {
 	char path[PATH_MAX + 32];
 
@@ -357,53 +398,53 @@ static int put_file(struct ctx *c, const struct directories *d, const char *name
 }
 
 /*
- * Errors of statements are the daemon's to log (a duplicate point is an error to PostgreSQL, and ordinary to us).
- * The last lines hold whatever custom.conf says.
+ * Errors of statements are the daemon's to log (a duplicate point is an error to PostgreSQL, and
+ * ordinary to us). The last lines hold whatever custom.conf says.
  */
-static const char settings[] =
-	"# Written by capstan at every start: your own settings go to custom.conf beside this file.\n"
-	"max_connections = %u\n"
-	"shared_buffers = 128MB\n"
-	"effective_cache_size = 1GB\n"
-	"work_mem = 16MB\n"
-	"maintenance_work_mem = 128MB\n"
-	"wal_buffers = 16MB\n"
-	"min_wal_size = 256MB\n"
-	"max_wal_size = 2GB\n"
-	"checkpoint_timeout = 5min\n"
-	"checkpoint_completion_target = 0.9\n"
-	"wal_compression = off\n"
-	"max_wal_senders = 2\n"
-	"max_worker_processes = 4\n"
-	"max_parallel_workers_per_gather = 0\n"
-	"max_parallel_maintenance_workers = 1\n"
-	"jit = off\n"
-	"random_page_cost = 1.1\n"
-	"autovacuum_naptime = 15s\n"
-	"autovacuum_max_workers = 2\n"
-	"autovacuum_vacuum_scale_factor = 0.1\n"
-	"autovacuum_analyze_scale_factor = 0.05\n"
-	"autovacuum_vacuum_cost_limit = 1000\n"
-	"dynamic_shared_memory_type = %s\n"
-	"timezone = 'UTC'\n"
-	"log_timezone = 'UTC'\n"
-	"lc_messages = 'C'\n"
-	"default_text_search_config = 'pg_catalog.simple'\n"
-	"log_destination = 'stderr'\n"
-	"logging_collector = off\n"
-	"log_min_messages = log\n"
-	"log_checkpoints = off\n"
-	"log_line_prefix = '%%m [%%p] '\n"
-	"%s"
-	"include_if_exists = 'custom.conf'\n"
-	"fsync = on\n"
-	"synchronous_commit = on\n"
-	"full_page_writes = on\n"
-	"listen_addresses = ''\n"
-	"port = 5432\n"
-	"ssl = off\n"
-	"unix_socket_directories = '%s'\n"
-	"unix_socket_permissions = 0700\n";
+static const char settings[] = "# Written by capstan at every start: your own settings go to "
+			       "custom.conf beside this file.\n"
+			       "max_connections = %u\n"
+			       "shared_buffers = 128MB\n"
+			       "effective_cache_size = 1GB\n"
+			       "work_mem = 16MB\n"
+			       "maintenance_work_mem = 128MB\n"
+			       "wal_buffers = 16MB\n"
+			       "min_wal_size = 256MB\n"
+			       "max_wal_size = 2GB\n"
+			       "checkpoint_timeout = 5min\n"
+			       "checkpoint_completion_target = 0.9\n"
+			       "wal_compression = off\n"
+			       "max_wal_senders = 2\n"
+			       "max_worker_processes = 4\n"
+			       "max_parallel_workers_per_gather = 0\n"
+			       "max_parallel_maintenance_workers = 1\n"
+			       "jit = off\n"
+			       "random_page_cost = 1.1\n"
+			       "autovacuum_naptime = 15s\n"
+			       "autovacuum_max_workers = 2\n"
+			       "autovacuum_vacuum_scale_factor = 0.1\n"
+			       "autovacuum_analyze_scale_factor = 0.05\n"
+			       "autovacuum_vacuum_cost_limit = 1000\n"
+			       "dynamic_shared_memory_type = %s\n"
+			       "timezone = 'UTC'\n"
+			       "log_timezone = 'UTC'\n"
+			       "lc_messages = 'C'\n"
+			       "default_text_search_config = 'pg_catalog.simple'\n"
+			       "log_destination = 'stderr'\n"
+			       "logging_collector = off\n"
+			       "log_min_messages = log\n"
+			       "log_checkpoints = off\n"
+			       "log_line_prefix = '%%m [%%p] '\n"
+			       "%s"
+			       "include_if_exists = 'custom.conf'\n"
+			       "fsync = on\n"
+			       "synchronous_commit = on\n"
+			       "full_page_writes = on\n"
+			       "listen_addresses = ''\n"
+			       "port = 5432\n"
+			       "ssl = off\n"
+			       "unix_socket_directories = '%s'\n"
+			       "unix_socket_permissions = 0700\n";
 
 int dir_configure(struct ctx *c, const struct directories *d, const struct programs *p,
                   const struct identity *as, unsigned connections)
@@ -414,7 +455,8 @@ int dir_configure(struct ctx *c, const struct directories *d, const struct progr
 	                 p->major >= 14 ? "recovery_init_sync_method = syncfs\n" : "", d->socket);
 
 	if (n >= (int)sizeof(text))
-		return fail(c, INVALID_PARAMETER_VALUE, "the path of the data directory is too long");
+		return fail(c, INVALID_PARAMETER_VALUE,
+			    "the path of the data directory is too long");
 	return put_file(c, d, "capstan.conf", as, text) ||
 	       put_file(c, d, "pg_hba.conf", as,
 	                "# Written by capstan: the socket's directory is open to one user only.\n"
@@ -423,11 +465,13 @@ int dir_configure(struct ctx *c, const struct directories *d, const struct progr
 
 /* ---- the socket ---- */
 
-/* Characters that libpq and PostgreSQL read as themselves in lists of directories; and room for the file's name. */
+/* Characters that libpq and PostgreSQL read as themselves in lists of directories; and room for the
+ * file's name. */
 static bool fits(const char *dir)
 {
 	for (const char *p = dir; *p; p++) {
-		if (!strchr("/._-+", *p) && !((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') && !(*p >= '0' && *p <= '9'))
+		if (!strchr("/._-+", *p) && !((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') &&
+		    !(*p >= '0' && *p <= '9'))
 			return false;
 	}
 	return strlen(dir) + strlen("/.s.PGSQL.5432") <= PRIVATE_SOCKET_PATH;
@@ -456,7 +500,8 @@ static bool is_private(const char *dir, const struct identity *as)
 {
 	struct stat st;
 
-	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == as->uid && (st.st_mode & 077) == 0;
+	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == as->uid &&
+	       (st.st_mode & 077) == 0;
 }
 
 static bool prepare(const char *dir, const struct identity *as)
@@ -483,13 +528,16 @@ static int elsewhere(struct ctx *c, struct directories *d, const struct identity
 		if (!roots[i])
 			continue;
 		id_random(&random, sizeof(random));
-		snprintf(d->socket, sizeof(d->socket), "%.60s/capstan-%016llx", roots[i], (unsigned long long)random);
+		snprintf(d->socket, sizeof(d->socket), "%.60s/capstan-%016llx", roots[i],
+			 (unsigned long long)random);
 		if (prepare(d->socket, as))
 			return write_file(c, record, &(struct identity){ 0 }, d->socket);
 		rmdir(d->socket);
 	}
-	return fail(c, INVALID_STATE, "no directory for PostgreSQL's socket: the data directory's path is too long or takes "
-	            "no sockets, and /run and /tmp are not writable; choose a shorter --data-dir");
+	return fail(c, INVALID_STATE,
+		    "no directory for PostgreSQL's socket: the data directory's path is too long "
+		    "or takes "
+		    "no sockets, and /run and /tmp are not writable; choose a shorter --data-dir");
 }
 
 /* The one chosen at an earlier start. */
@@ -517,8 +565,8 @@ int dir_socket(struct ctx *c, struct directories *d, const struct identity *as)
 		return fail_errno(c, "open directory", d->cluster);
 	if (check_reachable(c, as, d->cluster))
 		return -1;
-	snprintf(d->title, sizeof(d->title), "capstan-%llx-%llx", (unsigned long long)st.st_dev & 0xffffffffu,
-	         (unsigned long long)st.st_ino);
+	snprintf(d->title, sizeof(d->title), "capstan-%llx-%llx",
+		 (unsigned long long)st.st_dev & 0xffffffffu, (unsigned long long)st.st_ino);
 	snprintf(d->socket, sizeof(d->socket), "%.*s/postgres-run", PATH_MAX - 64, d->data);
 	if (prepare(d->socket, as) || recorded(d, as))
 		return 0;
@@ -591,8 +639,10 @@ int dir_fail(struct ctx *c, const struct directories *d, off_t from, const char 
 
 	dir_log_reason(d, from, false, reason);
 	if (strstr(reason, "No space left on device"))
-		return fail(c, INSUFFICIENT_STORAGE, "PostgreSQL could not %s: the disk of %s is full; free some "
-		            "space, or choose another --data-dir", what, d->data);
-	return fail(c, INVALID_STATE, "PostgreSQL could not %s%s%s (its log: %s)", what, *reason ? ": " : "",
-	            reason, d->log);
+		return fail(c, INSUFFICIENT_STORAGE,
+			    "PostgreSQL could not %s: the disk of %s is full; free some "
+			    "space, or choose another --data-dir",
+			    what, d->data);
+	return fail(c, INVALID_STATE, "PostgreSQL could not %s%s%s (its log: %s)", what,
+		    *reason ? ": " : "", reason, d->log);
 }

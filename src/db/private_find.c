@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* Finding an installed PostgreSQL: Debian, Red Hat, Alpine, SUSE, source builds, then PATH and pg_config. */
+/* Finding an installed PostgreSQL: Debian, Red Hat, Alpine, SUSE, source builds, then PATH and
+ * pg_config. */
 
 #include <glob.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include "private_parts.h"
 #include "base/number.h"
 
-#define INSTALL_HINT "install PostgreSQL %d or newer, for example: apt-get install postgresql; or use a server " \
+#define INSTALL_HINT                                                                               \
+	"install PostgreSQL %d or newer, for example: apt-get install postgresql; or use a "       \
+	"server "                                                                                  \
 	"of yours: --backend-store-uri postgresql://user:password@host/database"
 
 static const char *const patterns[] = {
@@ -49,7 +52,8 @@ static void consider(struct search *s, const char *dir)
 	const char *argv[] = { real, "--version", NULL };
 	int major;
 
-	if (snprintf(path, sizeof(path), "%s/postgres", dir) >= (int)sizeof(path) || !realpath(path, real))
+	if (snprintf(path, sizeof(path), "%s/postgres", dir) >= (int)sizeof(path) ||
+	    !realpath(path, real))
 		return;
 	*strrchr(real, '/') = '\0';
 	if (s->best.major && strcmp(real, s->best.bin) == 0)
@@ -60,7 +64,8 @@ static void consider(struct search *s, const char *dir)
 	snprintf(path, sizeof(path), "%s", real);
 	strncat(real, "/postgres", sizeof(real) - strlen(real) - 1);
 	if (access(real, X_OK) != 0 ||
-	    run_read(&(struct launch){ .argv = argv, .as = s->as, .directory = "/" }, line, sizeof(line)))
+	    run_read(&(struct launch){ .argv = argv, .as = s->as, .directory = "/" }, line,
+		     sizeof(line)))
 		return;
 	major = find_version(line);
 	if (major <= 0)
@@ -92,7 +97,8 @@ static void consider_pg_config(struct search *s, const char *dir)
 
 	if (snprintf(program, sizeof(program), "%s/pg_config", dir) >= (int)sizeof(program) ||
 	    access(program, X_OK) != 0 ||
-	    run_read(&(struct launch){ .argv = argv, .as = s->as, .directory = "/" }, bin, sizeof(bin)))
+	    run_read(&(struct launch){ .argv = argv, .as = s->as, .directory = "/" }, bin,
+		     sizeof(bin)))
 		return;
 	bin[strcspn(bin, "\n")] = '\0';
 	if (*bin == '/')
@@ -121,15 +127,19 @@ static void consider_path(struct search *s)
 static int not_found(struct ctx *c, const struct search *s, const char *bin_dir)
 {
 	if (s->wanted && s->oldest_seen)
-		return fail(c, INVALID_STATE, "the data directory was made by PostgreSQL %d, which is not "
-		            "installed: apt-get install postgresql-%d, or move the data with pg_upgrade",
-		            s->wanted, s->wanted);
+		return fail(c, INVALID_STATE,
+			    "the data directory was made by PostgreSQL %d, which is not "
+			    "installed: apt-get install postgresql-%d, or move the data with "
+			    "pg_upgrade",
+			    s->wanted, s->wanted);
 	if (s->oldest_seen)
-		return fail(c, INVALID_STATE, "the installed PostgreSQL %d is too old: " INSTALL_HINT,
-		            s->oldest_seen, PRIVATE_OLDEST);
+		return fail(c, INVALID_STATE,
+			    "the installed PostgreSQL %d is too old: " INSTALL_HINT, s->oldest_seen,
+			    PRIVATE_OLDEST);
 	if (bin_dir)
-		return fail(c, INVALID_STATE, "no PostgreSQL programs (postgres, initdb) in %s: " INSTALL_HINT,
-		            bin_dir, PRIVATE_OLDEST);
+		return fail(c, INVALID_STATE,
+			    "no PostgreSQL programs (postgres, initdb) in %s: " INSTALL_HINT,
+			    bin_dir, PRIVATE_OLDEST);
 	return fail(c, INVALID_STATE, "PostgreSQL is not installed: " INSTALL_HINT, PRIVATE_OLDEST);
 }
 

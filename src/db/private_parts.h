@@ -48,7 +48,8 @@ int run_read(const struct launch *l, char *to, size_t size);
 /* Whether `as` can reach directory `path`: 0; -1 with the part that stops it in `part`. */
 int run_reachable(const struct identity *as, const char *path, char part[PATH_MAX]);
 
-/* Processes of the cluster, ours or an earlier daemon's: *postmaster (0: none), the others in pids. */
+/* Processes of the cluster, ours or an earlier daemon's: *postmaster (0: none), the others in pids.
+ */
 size_t run_find(const char *title, pid_t *postmaster, pid_t pids[PRIVATE_PROCESSES]);
 /* Ends them, politely first; true once none is left. */
 bool run_end_all(const char *title);
@@ -73,7 +74,7 @@ struct directories {
 	char cluster[PATH_MAX];         /* <data>/postgres */
 	char socket[PATH_MAX];
 	char log[PATH_MAX];             /* <log_dir>/postgres.log */
-	char title[40];                 /* cluster_name: tells our processes from another cluster's */
+	char title[40]; /* cluster_name: tells our processes from another cluster's */
 	int lock;
 };
 
@@ -86,8 +87,8 @@ int dir_identity(struct ctx *c, const struct db_private_options *o, const struct
 /* The cluster's major version; 0: none yet. */
 int dir_version(struct ctx *c, const struct directories *d, int *major) MUST_CHECK;
 /* initdb, whole or not at all. */
-int dir_init(struct ctx *c, const struct directories *d, const struct programs *p, const struct identity *as)
-	MUST_CHECK;
+int dir_init(struct ctx *c, const struct directories *d, const struct programs *p,
+	     const struct identity *as) MUST_CHECK;
 /* The directory of the socket, for `as` alone; the title. */
 int dir_socket(struct ctx *c, struct directories *d, const struct identity *as) MUST_CHECK;
 /* capstan.conf, pg_hba.conf. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* Processes of the private PostgreSQL: starting them as another user, finding those that a crash left. */
+/* Processes of the private PostgreSQL: starting them as another user, finding those that a crash
+ * left. */
 
 #include <ctype.h>
 #include <dirent.h>
@@ -33,10 +34,11 @@ static void nap(int ms)
 /* ---- starting ---- */
 
 /* Nothing of the daemon's environment: no secrets, no PGDATA, no preloaded library. */
-static const char *const environment[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", NULL };
+static const char *const environment[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C",
+					   "TZ=UTC", NULL };
 
-/* In the child, where only async-signal-safe calls are allowed. The libc's setuid() would signal threads that do not exist
-   here: the kernel's own calls. */
+/* In the child, where only async-signal-safe calls are allowed. The libc's setuid() would signal
+   threads that do not exist here: the kernel's own calls. */
 static bool become(const struct identity *as)
 {
 	if (!as->change)
@@ -77,7 +79,8 @@ static _Noreturn void child(const struct launch *l, pid_t parent, int report)
 		if (getppid() != parent)
 			_exit(127);     /* the daemon died before it could be noticed */
 		reset_signals();
-		execve(l->argv[0], (char *const *)(uintptr_t)l->argv, (char *const *)(uintptr_t)environment);
+		execve(l->argv[0], (char *const *)(uintptr_t)l->argv,
+		       (char *const *)(uintptr_t)environment);
 	}
 	error = errno;
 	if (write(report, &error, sizeof(error)) < 0)
@@ -152,7 +155,8 @@ int run_read(const struct launch *l, char *to, size_t size)
 	while (pid > 0) {
 		char rest[256];
 		bool full = used + 1 >= size;
-		ssize_t n = read(ends[0], full ? rest : to + used, full ? sizeof(rest) : size - 1 - used);
+		ssize_t n = read(ends[0], full ? rest : to + used,
+				 full ? sizeof(rest) : size - 1 - used);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -214,9 +218,10 @@ int run_reachable(const struct identity *as, const char *path, char part[PATH_MA
 enum kin { STRANGER, POSTMASTER, BACKEND };
 
 /*
- * By the command line, which everybody may read (unlike /proc/pid/cwd, in containers): the postmaster has an
- * argument cluster_name=<title>, its children are "postgres: <title>: ...". The title is the directory's device and
- * inode, so that the same path in another container is another cluster.
+ * By the command line, which everybody may read (unlike /proc/pid/cwd, in containers): the
+ * postmaster has an argument cluster_name=<title>, its children are "postgres: <title>: ...". The
+ * title is the directory's device and inode, so that the same path in another container is another
+ * cluster.
  */
 static enum kin judge(const char *line, size_t size, const char *title)
 {
@@ -226,7 +231,8 @@ static enum kin judge(const char *line, size_t size, const char *title)
 	if (strncmp(line, "postgres: ", 10) == 0) {
 		size_t n = strlen(title);
 
-		return strncmp(line + 10, title, n) == 0 && line[10 + n] == ':' ? BACKEND : STRANGER;
+		return strncmp(line + 10, title, n) == 0 && line[10 + n] == ':' ? BACKEND
+										: STRANGER;
 	}
 	if (strcmp(name ? name + 1 : line, "postgres") != 0)
 		return STRANGER;
@@ -321,7 +327,8 @@ bool run_end_all(const char *title)
 		if (gone(title, QUIT_MS))
 			return true;
 	} else {
-		/* Their postmaster is dead, and so is their shared memory: nothing they do counts any more. */
+		/* Their postmaster is dead, and so is their shared memory: nothing they do counts
+		 * any more. */
 		signal_all(title, SIGQUIT);
 		if (gone(title, CHILD_MS))
 			return true;

@@ -36,7 +36,8 @@ void statements_free(struct statements *s)
 
 static struct prepared **slot_of(struct prepared **table, size_t size, const struct stmt *stmt)
 {
-	size_t i = (size_t)(((uintptr_t)stmt >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (size - 1);
+	size_t i =
+		(size_t)(((uintptr_t)stmt >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (size - 1);
 
 	while (table[i] && table[i]->stmt != stmt)
 		i = (i + 1) & (size - 1);
@@ -147,19 +148,22 @@ int db_one(struct ctx *c, const struct stmt *s, struct db_args a, const struct r
 	return db_flush(c) ? -1 : found;
 }
 
-int db_list(struct ctx *c, const struct stmt *s, struct db_args a, const struct record *r, struct list *out)
+int db_list(struct ctx *c, const struct stmt *s, struct db_args a, const struct record *r,
+	    struct list *out)
 {
 	db_queue_list(c, s, a, r, out);
 	return db_flush(c);
 }
 
-int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct record *r, struct list *out)
+int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct record *r,
+		struct list *out)
 {
 	db_queue_list_sql(c, sql, a, r, out);
 	return db_flush(c);
 }
 
-int db_list_once(struct ctx *c, const char *sql, struct db_args a, const struct record *r, struct list *out)
+int db_list_once(struct ctx *c, const char *sql, struct db_args a, const struct record *r,
+		 struct list *out)
 {
 	assert(r && out);
 	pipeline_add(c, &(struct item){ .sql = sql, .once = true, .record = r, .list = out }, a);

@@ -2,7 +2,8 @@
 /* Copyright The Capstan Authors */
 
 /*
- * SQLAlchemy's database URIs to libpq's. SQLAlchemy allows characters in passwords that end a part for libpq
+ * SQLAlchemy's database URIs to libpq's. SQLAlchemy allows characters in passwords that end a part
+ * for libpq
  * ('/', '?', '#', ':'), so a URI is taken apart by SQLAlchemy's rules, decoded, and written anew.
  */
 
@@ -85,7 +86,8 @@ static int hex_digit(char ch)
 	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
-/* Percent-decodes leniently, as Python does, and encodes for libpq. `plus`: '+' is a blank (query). */
+/* Percent-decodes leniently, as Python does, and encodes for libpq. `plus`: '+' is a blank (query).
+ */
 static void add_encoded(struct buf *to, struct piece p, bool plus)
 {
 	for (size_t i = 0; i < p.size; i++) {
@@ -121,20 +123,22 @@ static void add_address(struct buf *to, struct piece p)
 	}
 }
 
-/* SQLAlchemy's and its drivers' own options mean nothing to libpq; the encoding is ours to choose. */
+/* SQLAlchemy's and its drivers' own options mean nothing to libpq; the encoding is ours to choose.
+ */
 static bool libpq_knows(const PQconninfoOption *known, struct piece name)
 {
 	if (is_text(name, "client_encoding"))
 		return false;
 	for (; known->keyword; known++) {
-		if (strlen(known->keyword) == name.size && memcmp(known->keyword, name.data, name.size) == 0)
+		if (strlen(known->keyword) == name.size &&
+		    memcmp(known->keyword, name.data, name.size) == 0)
 			return true;
 	}
 	return false;
 }
 
-static void add_option(struct buf *to, const PQconninfoOption *known, struct piece name, struct piece value,
-                       char *separator)
+static void add_option(struct buf *to, const PQconninfoOption *known, struct piece name,
+		       struct piece value, char *separator)
 {
 	if (is_text(name, "ssl")) {     /* asyncpg, pg8000 */
 		name = (struct piece){ "sslmode", 7 };
@@ -164,7 +168,8 @@ static int add_query(struct ctx *c, struct buf *to, struct piece query)
 	char separator = '?';
 
 	if (!known)
-		return fail(c, TEMPORARILY_UNAVAILABLE, "The server is out of memory; try again later.");
+		return fail(c, TEMPORARILY_UNAVAILABLE,
+			    "The server is out of memory; try again later.");
 	while (p < end) {
 		const char *next = memchr(p, '&', (size_t)(end - p));
 		const char *stop = next ? next : end;
@@ -179,16 +184,21 @@ static int add_query(struct ctx *c, struct buf *to, struct piece query)
 
 static int refuse(struct ctx *c, const struct parts *parts, bool has_scheme)
 {
-	static const char what[] = "Capstan keeps its data in PostgreSQL. Leave --backend-store-uri out, and it "
-	                           "runs a private PostgreSQL by itself; or pass "
-	                           "postgresql://user:password@host:5432/database";
+	static const char what[] =
+		"Capstan keeps its data in PostgreSQL. Leave --backend-store-uri out, and it "
+		"runs a private PostgreSQL by itself; or pass "
+		"postgresql://user:password@host:5432/database";
 
 	if (!has_scheme)
-		return fail(c, INVALID_PARAMETER_VALUE, "--backend-store-uri is a file path, which is not "
-		            "supported. %s", what);
-	return fail(c, INVALID_PARAMETER_VALUE, "--backend-store-uri begins with %.*s://, which is not "
-	            "supported. %s", (int)(parts->scheme.size < 40 ? parts->scheme.size : 40),
-	            parts->scheme.data, what);
+		return fail(c, INVALID_PARAMETER_VALUE,
+			    "--backend-store-uri is a file path, which is not "
+			    "supported. %s",
+			    what);
+	return fail(c, INVALID_PARAMETER_VALUE,
+		    "--backend-store-uri begins with %.*s://, which is not "
+		    "supported. %s",
+		    (int)(parts->scheme.size < 40 ? parts->scheme.size : 40), parts->scheme.data,
+		    what);
 }
 
 static bool is_postgres(struct piece scheme)

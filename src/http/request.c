@@ -317,8 +317,9 @@ static int64_t bytes_of(const struct job *j)
 		MHD_get_connection_info(j->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
 	/* An announced length may be anything up to INT64_MAX. */
-	return head && j->length >= 0 && j->length <= INT64_MAX / 2 ? (int64_t)head->header_size + j->length
-	                                                            : -1;
+	return head && j->length >= 0 && j->length <= INT64_MAX / 2
+		       ? (int64_t)head->header_size + j->length
+		       : -1;
 }
 
 void request_end(void *cls, struct MHD_Connection *connection, void **state,

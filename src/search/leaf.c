@@ -243,8 +243,8 @@ static void write_indexed(struct builder *b, const struct term *t, const char *s
 		buf_addf(&b->where, "left(%s, " INDEXED ") = $%zu", sql, arg);
 	else
 		buf_addf(&b->where,
-			 "(left(%s, " INDEXED ") = left($%zu, " INDEXED ") AND %s = $%zu)", sql, arg,
-			 sql, arg);
+			 "(left(%s, " INDEXED ") = left($%zu, " INDEXED ") AND %s = $%zu)", sql,
+			 arg, sql, arg);
 }
 
 static void write_value(struct builder *b, const struct term *t, const char *sql)

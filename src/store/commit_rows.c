@@ -19,8 +19,8 @@ enum {
 /*
  * Parameters are inserted without ON CONFLICT: those that exist were found before, so one that
  * exists by now came from another commit in between. The group then fails as a whole and is judged
- * again. A dataset's tags belong to the link, and only its first logging makes one; IN (...) IS TRUE
- * is hashed, where a join walks all links for each tag (the planner expects one).
+ * again. A dataset's tags belong to the link, and only its first logging makes one; IN (...) IS
+ * TRUE is hashed, where a join walks all links for each tag (the planner expects one).
  */
 static const struct stmt stmts[] = {
 	[INSERT_RUNS] = { "commit_insert_runs", "IUITTI",

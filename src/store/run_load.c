@@ -190,8 +190,8 @@ static int compare_drafts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The draft of a run, searched from `at` on, as rows come in the order of run ids. NULL: it appeared
-   or vanished between the statements. */
+/* The draft of a run, searched from `at` on, as rows come in the order of run ids. NULL: it
+   appeared or vanished between the statements. */
 static struct draft *draft_of(struct draft *drafts, size_t count, size_t *at, int64_t run_id)
 {
 	while (*at < count && *drafts[*at].row->id < run_id)
