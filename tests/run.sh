@@ -163,6 +163,14 @@ CAPSTAN_FULL=
 export CAPSTAN_FULL
 pytest_step faults -- tests/faults
 pytest_step hostile -- tests/hostile
+if [ "$mode" = full ]; then
+	need build-thread-sanitize build thread-sanitize
+	# base_error asks for more memory than there is, on purpose.
+	export TSAN_OPTIONS=allocator_may_return_null=1
+	ctest_step thread-sanitize
+	pytest_step api-thread-sanitize CAPSTAN_BINARY="$root/build/thread-sanitize/capstan" CAPSTAN_TEST_SLOW=4 -- \
+		tests/api/test_runs.py tests/api/test_batch.py tests/api/test_search.py tests/api/test_artifacts.py
+fi
 rounds=9
 seconds=12
 [ "$mode" != full ] || { rounds=60; seconds=600; }
