@@ -168,6 +168,8 @@ int tx_run(struct ctx *c, int (*fn)(struct ctx *c, void *arg), void *arg) MUST_C
 
 /* The parts, for shared commits: queued like statements. */
 void db_queue_begin(struct ctx *c);
+/* For reads of several statements that must fit together: all see one moment. */
+void db_queue_begin_snapshot(struct ctx *c);
 void db_queue_commit(struct ctx *c);
 int db_rollback(struct ctx *c) MUST_CHECK;
 

@@ -9,14 +9,27 @@
 #include "internal.h"
 
 static const struct stmt begin = { "begin", "", "BEGIN" };
+static const struct stmt snapshot = {
+	"begin_snapshot", "", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+};
 static const struct stmt commit = { "commit", "", "COMMIT" };
 static const struct stmt rollback = { "rollback", "", "ROLLBACK" };
 
-void db_queue_begin(struct ctx *c)
+static void queue_begin(struct ctx *c, const struct stmt *how)
 {
 	assert(!c->db->in_tx);
 	c->db->in_tx = true;
-	pipeline_add(c, &(struct item){ .stmt = &begin, .begin = true }, NO_ARGS);
+	pipeline_add(c, &(struct item){ .stmt = how, .begin = true }, NO_ARGS);
+}
+
+void db_queue_begin(struct ctx *c)
+{
+	queue_begin(c, &begin);
+}
+
+void db_queue_begin_snapshot(struct ctx *c)
+{
+	queue_begin(c, &snapshot);
 }
 
 void db_queue_commit(struct ctx *c)

@@ -4,7 +4,8 @@
 /*
  * Narrow rows, one statement a table, with the ids of keys and not their names: of the ways tried
  * (a union of all, arrays or JSON built in SQL, names joined) the one that costs PostgreSQL least
- * by far, and as much less here. The statements stay prepared.
+ * by far, and as much less here. The statements stay prepared. They share one snapshot: half of a
+ * batch that is committed meanwhile must not be seen.
  */
 #include "run_load.h"
 
@@ -332,10 +333,12 @@ int run_load_uuid(struct ctx *c, const char *uuid, struct run *out)
 	struct loaded l = { 0 };
 	struct run_row *row;
 
+	db_queue_begin_snapshot(c);
 	db_queue_list(c, &stmts[INFO_UUID], ARGS(UUID(uuid)), &run_row_record, &l.infos);
 	db_queue_list(c, &stmts[METRICS_UUID], ARGS(UUID(uuid)), &metric_row_record, &l.metrics);
 	db_queue_list(c, &stmts[PARAMS_UUID], ARGS(UUID(uuid)), &text_row_record, &l.params);
 	db_queue_list(c, &stmts[TAGS_UUID], ARGS(UUID(uuid)), &text_row_record, &l.tags);
+	db_queue_commit(c);
 	if (db_flush(c))
 		return -1;
 	if (!l.infos.count)
@@ -354,11 +357,13 @@ static int fetch(struct ctx *c, const int64_t *ids, size_t count, struct loaded 
 {
 	struct db_args args = ARGS(BIGINTS(ids, count));
 
+	db_queue_begin_snapshot(c);
 	db_queue_list(c, &stmts[INFO_IDS], args, &run_row_record, &l->infos);
 	db_queue_list(c, &stmts[METRICS_IDS], args, &metric_row_record, &l->metrics);
 	db_queue_list(c, &stmts[PARAMS_IDS], args, &text_row_record, &l->params);
 	db_queue_list(c, &stmts[TAGS_IDS], args, &text_row_record, &l->tags);
 	db_queue_list(c, &stmts[LINKS_IDS], args, &link_row_record, &l->links);
+	db_queue_commit(c);
 	return db_flush(c);
 }
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The Capstan Authors
 
+import threading
+
 import pytest
+import requests
 from mlflow.entities import Metric, Param, RunTag
 
 from conftest import refused
@@ -155,3 +158,37 @@ def test_create_runs_at_once(client, fresh_experiment):
         )
     found = client.search_runs([fresh_experiment], max_results=100)
     assert sorted(made) == sorted(r.info.run_id for r in found)
+
+
+def test_no_half_batch_is_seen(server, fresh_experiment):
+    """A batch's metric and tag change together, for whoever reads meanwhile, one run or a page of them."""
+    api = server.url + "/api/2.0/mlflow/runs/"
+    run_id = requests.post(api + "create", json={"experiment_id": fresh_experiment}, timeout=30).json()["run"]["info"]["run_id"]
+    ended = threading.Event()
+
+    def write():
+        with requests.Session() as session:
+            for n in range(1, 600):
+                session.post(api + "log-batch", timeout=30, json={
+                    "run_id": run_id,
+                    "metrics": [{"key": "n", "value": n, "timestamp": n, "step": n}],
+                    "tags": [{"key": "n", "value": str(n)}],
+                }).raise_for_status()
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    halves, seen = [], set()
+    with requests.Session() as session:
+        while not ended.is_set():
+            one = session.get(api + "get", params={"run_id": run_id}, timeout=30).json()["run"]
+            page = session.post(api + "search", json={"experiment_ids": [fresh_experiment]}, timeout=30).json()["runs"]
+            for data in (one["data"], page[0]["data"]):
+                metric = [int(m["value"]) for m in data.get("metrics", [])]
+                tag = [int(t["value"]) for t in data["tags"] if t["key"] == "n"]
+                seen.update(metric)
+                if metric != tag:
+                    halves.append((metric, tag))
+    writer.join()
+    assert len(seen) > 10
+    assert not halves
