@@ -53,13 +53,12 @@ const char *store_run_uri(struct arena *a, const char *location, const char *run
 
 /* ---- a run whole ---- */
 
-/* MLflow compares ids as text, PostgreSQL takes any case. NULL finds nothing. */
+/* NULL, which finds nothing, for what is no id. */
 static const char *checked_id(const char *run_id)
 {
 	uint8_t uuid[16];
 
-	return run_id[strspn(run_id, "0123456789abcdef")] || !id_parse_uuid(run_id, uuid) ? NULL
-											  : run_id;
+	return id_parse_uuid(run_id, uuid) ? run_id : NULL;
 }
 
 int store_run_get(struct ctx *c, const char *run_id, struct run *out)
