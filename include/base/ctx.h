@@ -12,7 +12,9 @@
 #include <stdbool.h>
 #include <stdarg.h>
 
+struct access;
 struct arena;
+struct principal;
 struct db;
 struct buf;
 
@@ -34,6 +36,8 @@ struct ctx {
 	struct arena *arena;
 	struct db *db;                  /* NULL where no connection is at hand (event threads) */
 	const char *user;               /* NULL: anonymous */
+	const struct principal *principal;      /* the same user: auth/auth.h; NULL: no auth */
+	const struct access *access;    /* what searches may show: store/access.h; NULL: all */
 	const char *request_id;         /* for the log; NULL outside of requests */
 	struct error error;
 };
