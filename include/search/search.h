@@ -11,6 +11,11 @@
  * true. NOT (params.a = 'x') finds runs without a; params.a != 'x' and params.a NOT IN ('x') only
  * runs that have it. NaN is unequal to everything: metrics.a != 1 is true of it, every other
  * comparison false.
+ *
+ * Registered models and model versions: prompts are hidden, as in MLflow, unless the filter asks
+ * for them by the tag mlflow.prompt.is_prompt.
+ *
+ * All honour ctx.access.
  */
 #ifndef SEARCH_SEARCH_H
 #define SEARCH_SEARCH_H
@@ -22,7 +27,13 @@
 #include "base/record.h"
 #include "db/db.h"
 
-enum search_entity { SEARCH_EXPERIMENTS, SEARCH_RUNS, SEARCH_LOGGED_MODELS };
+enum search_entity {
+	SEARCH_EXPERIMENTS,
+	SEARCH_RUNS,
+	SEARCH_LOGGED_MODELS,
+	SEARCH_REGISTERED_MODELS,
+	SEARCH_MODEL_VERSIONS
+};
 enum search_view {
 	VIEW_ACTIVE = 1,
 	VIEW_DELETED = 2,
@@ -41,7 +52,7 @@ struct search_query {
 		*experiment_ids; /* runs and logged models: only below these; none = empty result */
 	size_t experiment_count;
 	const char *filter;             /* NULL or "": everything */
-	struct list order_by; /* const char *; runs, experiments: "metrics.acc DESC" clauses */
+	struct list order_by; /* const char *; all but logged models: "metrics.acc DESC" clauses */
 	struct list
 		order_models; /* struct search_order_field: logged models' structured order_by */
 	struct list datasets;           /* struct search_dataset, logged models */
@@ -58,8 +69,9 @@ struct search_order_field {             /* logged_models/search order_by element
 };
 
 /*
- * The statement that finds a page: columns `id bigint` (of experiments, runs or logged_models),
- * `position text[]` (the sort values of row max_results, for the next token; NULL in the others),
+ * The statement that finds a page: columns `id bigint` (of experiments, runs, logged_models or
+ * registered_models; of a model version that of its model, with `version integer`), `position
+ * text[]` (the sort values of row max_results, for the next token; NULL in the others),
  * in order, at most max_results + 1 rows. Meant to be run as it is or as the body of a CTE; its
  * arguments are $1..$n, further ones may be appended from args.count + 1.
  */

@@ -75,10 +75,43 @@ static const struct attribute model_attributes[] = {
 	{ .name = NULL },
 };
 
+static const struct attribute registered_model_attributes[] = {
+	{ .name = "name", .sql = "m.name", .flags = LISTABLE },
+	{ .name = "timestamp",
+	  .sql = "m.last_updated_time",
+	  .column = COLUMN_INTEGER,
+	  .flags = ORDER_ONLY },
+	{ .name = "last_updated_timestamp",
+	  .sql = "m.last_updated_time",
+	  .column = COLUMN_INTEGER,
+	  .flags = ORDER_ONLY },
+	{ .name = NULL },
+};
+
+static const struct attribute version_attributes[] = {
+	{ .name = "name", .sql = "m.name", .flags = LISTABLE },
+	{ .name = "version_number", .sql = "v.version", .column = COLUMN_INTEGER },
+	{ .name = "run_id", .sql = "v.run_id", .flags = LISTABLE | NULLABLE | NOT_ORDERABLE },
+	{ .name = "source_path",
+	  .sql = "v.source",
+	  .flags = NULLABLE | NOT_ORDERABLE | HEAD_INDEXED },
+	{ .name = "creation_timestamp",
+	  .sql = "v.creation_time",
+	  .column = COLUMN_INTEGER,
+	  .flags = ORDER_ONLY },
+	{ .name = "last_updated_timestamp",
+	  .sql = "v.last_updated_time",
+	  .column = COLUMN_INTEGER,
+	  .flags = ORDER_ONLY },
+	{ .name = NULL },
+};
+
 static const struct attribute *const tables[] = {
 	[SEARCH_EXPERIMENTS] = experiment_attributes,
 	[SEARCH_RUNS] = run_attributes,
 	[SEARCH_LOGGED_MODELS] = model_attributes,
+	[SEARCH_REGISTERED_MODELS] = registered_model_attributes,
+	[SEARCH_MODEL_VERSIONS] = version_attributes,
 };
 
 const struct attribute *search_attribute_find(enum search_entity e, const char *name)
@@ -93,7 +126,7 @@ const char *search_attribute_names(struct ctx *c, enum search_entity e, bool ord
 {
 	struct buf out = BUF(c->arena, 4096);
 	for (const struct attribute *a = tables[e]; a->name; a++) {
-		if (orderable && (a->flags & NOT_ORDERABLE))
+		if (a->flags & (orderable ? NOT_ORDERABLE : ORDER_ONLY))
 			continue;
 		buf_addf(&out, "%s'%s'", out.size ? ", " : "{", a->name);
 	}

@@ -58,7 +58,7 @@ int search_filter_fail(struct parser *p, const struct token *at, const char *fmt
 /* MLflow lists the tokens of no comparison: here those from `from` to the clause's end. */
 static const char *clause_tokens(struct parser *p, const struct token *from)
 {
-	const char *quote = p->entity == SEARCH_EXPERIMENTS ? "" : "'";
+	const char *quote = p->entity == SEARCH_RUNS ? "'" : "";
 	struct lexer l = p->lexer;
 	struct buf out = BUF(p->c->arena, 4096);
 	l.at = (size_t)(from->text - l.text);

@@ -14,7 +14,8 @@
    the rows; those beyond stay probes of what is left: IS TRUE keeps them so. */
 enum { MOST_JOINS = 2 };
 
-/* params_experiment and tags_experiment hold this many characters of the value. */
+/* params_experiment, tags_experiment and the registry's tags hold this many characters of the
+   value. */
 #define INDEXED "64"
 enum { INDEXED_BYTES = 64 };
 
@@ -29,28 +30,37 @@ struct side {
 	const char *owner;
 	const char *self;
 	bool interned; /* keyed by keys.id and carrying experiment_id */
+	const char *more; /* the second column of an owner that has two */
 };
 
 static const struct side *side_of(const struct builder *b, enum term_type type)
 {
 	static const struct side run_sides[] = {
-		[TERM_METRIC] = { "latest", "run_id", "r.id", true },
-		[TERM_PARAM] = { "params", "run_id", "r.id", true },
-		[TERM_TAG] = { "tags", "run_id", "r.id", true },
+		[TERM_METRIC] = { "latest", "run_id", "r.id", true, NULL },
+		[TERM_PARAM] = { "params", "run_id", "r.id", true, NULL },
+		[TERM_TAG] = { "tags", "run_id", "r.id", true, NULL },
+	};
+	static const struct side model_sides[] = {
+		[TERM_METRIC] = { "logged_model_metrics", "model", "l.id", false, NULL },
+		[TERM_PARAM] = { "logged_model_params", "model", "l.id", false, NULL },
+		[TERM_TAG] = { "logged_model_tags", "model", "l.id", false, NULL },
 	};
 	static const struct side experiment_tag = { "experiment_tags", "experiment_id", "e.id",
-						    false };
-	static const struct side model_sides[] = {
-		[TERM_METRIC] = { "logged_model_metrics", "model", "l.id", false },
-		[TERM_PARAM] = { "logged_model_params", "model", "l.id", false },
-		[TERM_TAG] = { "logged_model_tags", "model", "l.id", false },
-	};
+						    false, NULL };
+	static const struct side registered_model_tag = { "registered_model_tags", "model", "m.id",
+							  false, NULL };
+	static const struct side version_tag = { "model_version_tags", "model", "v.model", false,
+						 "version" };
 	assert(type == TERM_METRIC || type == TERM_PARAM || type == TERM_TAG);
 	switch (b->q->entity) {
 	case SEARCH_RUNS:
 		return &run_sides[type];
 	case SEARCH_EXPERIMENTS:
 		return &experiment_tag;
+	case SEARCH_REGISTERED_MODELS:
+		return &registered_model_tag;
+	case SEARCH_MODEL_VERSIONS:
+		return &version_tag;
 	default:
 		return &model_sides[type];
 	}
@@ -62,6 +72,8 @@ static void write_key(struct builder *b, struct buf *to, const struct side *s, c
 {
 	size_t arg = search_sql_arg(b, TEXT(key));
 	buf_addf(to, "%s.%s = %s AND ", alias, s->owner, s->self);
+	if (s->more)
+		buf_addf(to, "%s.%s = v.%s AND ", alias, s->more, s->more);
 	if (s->interned)
 		buf_addf(to, "%s.key_id = (SELECT id FROM keys WHERE name = $%zu)", alias, arg);
 	else
@@ -193,6 +205,26 @@ static void write_uuid(struct builder *b, const char *sql, const struct term *t)
 	}
 }
 
+/* What an index of the first characters can find: the whole text, or the literal start of a
+   pattern. Says nothing that `t` does not say. */
+static void write_head(struct builder *b, const char *sql, const struct term *t)
+{
+	enum { MOST = 200 };
+	size_t n = t->op == CMP_LIKE ? strcspn(t->text, "%_\\") : 0;
+	if (t->op == CMP_EQ) {
+		buf_addf(&b->where, "left(%s, 256) = left($%zu, 256) AND ", sql,
+			 search_sql_arg(b, TEXT(t->text)));
+	} else if (n) {
+		if (n > MOST)
+			n = MOST;
+		while (n && ((unsigned char)t->text[n] & 0xc0) == 0x80)
+			n--;
+		buf_addf(&b->where, "left(%s, 256) LIKE $%zu AND ", sql,
+			 search_sql_arg(b, TEXT(arena_printf(b->c->arena, "%.*s%%", (int)n,
+							     t->text))));
+	}
+}
+
 static void write_attribute(struct builder *b, const struct term *t, bool positive)
 {
 	const struct attribute *a = t->attribute;
@@ -200,6 +232,8 @@ static void write_attribute(struct builder *b, const struct term *t, bool positi
 	const char *sql = arena_printf(b->c->arena, "(%s)", a->sql);
 	if (known)
 		buf_addc(&b->where, '(');
+	if (a->flags & HEAD_INDEXED)
+		write_head(b, sql, t);
 	if (a->column == COLUMN_INTEGER)
 		write_integer(b, a->sql, t);
 	else if (a->column == COLUMN_UUID)
@@ -227,7 +261,8 @@ static bool all_short(const struct term *t)
 /* Found by the index of values: these joins choose the rows. */
 static bool is_indexed(const struct builder *b, const struct term *t)
 {
-	return b->q->entity == SEARCH_RUNS && (t->type == TERM_PARAM || t->type == TERM_TAG) &&
+	bool values = b->q->entity == SEARCH_RUNS || search_is_registry(b->q->entity);
+	return values && (t->type == TERM_PARAM || t->type == TERM_TAG) &&
 	       (t->op == CMP_EQ || (t->op == CMP_IN && all_short(t)));
 }
 

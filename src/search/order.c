@@ -53,6 +53,26 @@ static void add_attribute(struct order *o, const char *name, bool ascending)
 		    .type = TERM_ATTRIBUTE, .attribute = a, .key = name, .ascending = ascending });
 }
 
+/* Registered models: MLflow takes no "attribute." here, and "timestamp" in any case. */
+static int parse_model_key(struct parser *p, const struct token *name, struct sort *ret)
+{
+	struct token bare = *name;
+	if (bare.size > 2 && bare.text[0] == '`' && bare.text[bare.size - 1] == '`') {
+		bare.text++;
+		bare.size -= 2;
+	}
+	const char *echo = search_filter_echo(p->c, &bare);
+	ret->type = TERM_ATTRIBUTE;
+	ret->key = search_lexer_word(&bare, "TIMESTAMP") ? "timestamp" : echo;
+	ret->attribute = search_attribute_find(p->entity, ret->key);
+	if (ret->attribute)
+		return 0;
+	return search_filter_fail(p, name,
+				  "Invalid order by key '%s' specified. Valid keys are '{'name', "
+				  "'timestamp'}'",
+				  echo);
+}
+
 static int parse_clause(struct order *o, const char *text, struct sort *ret)
 {
 	struct parser p = { .c = o->c, .entity = o->entity, .lexer = { text, strlen(text), 0 } };
@@ -78,6 +98,8 @@ static int parse_clause(struct order *o, const char *text, struct sort *ret)
 		return search_filter_fail(
 			&p, &end, "Invalid order_by clause '%s'. Could not be parsed.", echo);
 	ret->ascending = !descending;
+	if (o->entity == SEARCH_REGISTERED_MODELS)
+		return parse_model_key(&p, &name, ret);
 	return search_term_identifier(&p, &name, true, &ret->type, &ret->key, &ret->attribute);
 }
 
@@ -104,7 +126,13 @@ static int parse_clauses(struct order *o, const struct search_query *q)
 				    "Invalid identifier type 'dataset'");
 		if (o->entity == SEARCH_EXPERIMENTS && s.type != TERM_ATTRIBUTE)
 			return fail(o->c, INVALID_PARAMETER_VALUE, "Invalid order_by entity: tag");
-		if (o->entity == SEARCH_RUNS && ordered_by(o, &s))
+		if (o->entity == SEARCH_MODEL_VERSIONS && s.type != TERM_ATTRIBUTE)
+			return fail(o->c, INVALID_PARAMETER_VALUE,
+				    "Invalid order by key '%s' specified. Valid keys are %s",
+				    search_filter_echo(o->c, &(struct token){ TOKEN_NAME, s.key,
+									      strlen(s.key) }),
+				    search_attribute_names(o->c, o->entity, true));
+		if (o->entity != SEARCH_EXPERIMENTS && ordered_by(o, &s))
 			return duplicate_fail(o, q);
 		add(o, &s);
 	}
@@ -155,7 +183,7 @@ int search_order_parse(struct ctx *c, const struct search_query *q, struct sort 
 	if (given > LIMIT_ORDER_BY)
 		return fail(c, INVALID_PARAMETER_VALUE, "order_by has more than %d clauses",
 			    LIMIT_ORDER_BY);
-	struct order o = { c, q->entity, NEW_ARRAY(c->arena, given + 2, struct sort), 0 };
+	struct order o = { c, q->entity, NEW_ARRAY(c->arena, given + 3, struct sort), 0 };
 	if (models ? parse_models(&o, q) : parse_clauses(&o, q))
 		return -1;
 	switch (q->entity) {
@@ -171,6 +199,15 @@ int search_order_parse(struct ctx *c, const struct search_query *q, struct sort 
 	case SEARCH_LOGGED_MODELS:
 		add_attribute(&o, "creation_timestamp", false);
 		add_attribute(&o, "model_id", true);
+		break;
+	case SEARCH_REGISTERED_MODELS:
+		add_attribute(&o, "name", true);
+		break;
+	case SEARCH_MODEL_VERSIONS:
+		if (!given)
+			add_attribute(&o, "last_updated_timestamp", false);
+		add_attribute(&o, "name", true);
+		add_attribute(&o, "version_number", false);
 		break;
 	}
 	*ret = o.items;

@@ -60,6 +60,8 @@ enum attribute_flags {
 	NOT_ORDERABLE = 1 << 2,
 	IDENTIFIER = 1 << 3, /* an integer that clients write in quotes */
 	MODEL_STATUS = 1 << 4,
+	ORDER_ONLY = 1 << 5,
+	HEAD_INDEXED = 1 << 6, /* its first 256 characters are */
 };
 
 struct attribute {
@@ -72,6 +74,11 @@ struct attribute {
 };
 
 const struct attribute *search_attribute_find(enum search_entity e, const char *name);
+
+static inline bool search_is_registry(enum search_entity e)
+{
+	return e == SEARCH_REGISTERED_MODELS || e == SEARCH_MODEL_VERSIONS;
+}
 
 /* "{'run_id', 'run_name', ...}" as in MLflow's error texts. */
 const char *search_attribute_names(struct ctx *c, enum search_entity e, bool orderable);
@@ -201,7 +208,8 @@ struct builder {
 	size_t join_count;
 	size_t probes; /* EXISTS conditions */
 	unsigned aliases;
-	const char *experiment; /* "= $1" or "= ANY($1)"; NULL for experiments */
+	const char *experiment; /* "= $1" or "= ANY($1)"; NULL for experiments and the registry */
+	bool hide_prompts;
 };
 
 /* Appends an argument and returns its number, for "$%zu". */
@@ -224,6 +232,18 @@ void search_leaf_write(struct builder *b, const struct term *t, bool positive);
 
 /* " AND (m.dataset_name = ... OR ...)" for the query's datasets; nothing without. */
 void search_leaf_datasets(struct builder *b, const char *alias);
+
+/* ---- scope.c: what every query of an entity says before its filter ---- */
+
+void search_scope_write(struct builder *b);
+
+/* Is the term about MLflow's mark of prompts? Then, which does it want? */
+bool search_scope_is_prompt_mark(enum search_entity e, const struct term *t);
+enum prompt_mark { MARK_OTHER, MARK_PROMPTS, MARK_MODELS };
+enum prompt_mark search_scope_mark(const struct term *t);
+
+/* Does the filter not ask for prompts? */
+bool search_scope_hides_prompts(enum search_entity e, const struct node *tree);
 
 /* ---- token.c ---- */
 

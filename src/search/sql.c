@@ -21,8 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/access.h"
 #include "base/arena.h"
-#include "base/id.h"
 #include "base/limits.h"
 #include "parse.h"
 
@@ -45,10 +45,30 @@ size_t search_sql_arg(struct builder *b, struct db_arg a)
 	return b->arg_count;
 }
 
+/* As a conjunct, the mark of prompts says nothing when they are hidden anyway: MLflow drops it. */
+static bool is_dropped(const struct builder *b, const struct term *t)
+{
+	return b->hide_prompts && search_scope_is_prompt_mark(b->q->entity, t);
+}
+
+/* Models lack the mark: below OR and NOT, "!= 'true'" is true of them, too. Clients append it to
+   whatever filter they are given. */
+static void write_term(struct builder *b, const struct term *t, bool positive)
+{
+	bool mark = search_scope_is_prompt_mark(b->q->entity, t);
+	enum prompt_mark wanted = mark ? search_scope_mark(t) : MARK_OTHER;
+	if (positive && is_dropped(b, t))
+		buf_add(&b->where, "true");
+	else if (!positive && wanted != MARK_OTHER)
+		buf_add(&b->where, wanted == MARK_PROMPTS ? "m.prompt" : "NOT m.prompt");
+	else
+		search_leaf_write(b, t, positive);
+}
+
 /* Bounded by LIMIT_FILTER_DEPTH. */
 static void reserve(struct builder *b, const struct node *n)
 {
-	if (n->kind == NODE_TERM)
+	if (n->kind == NODE_TERM && !is_dropped(b, n->term))
 		search_leaf_reserve(b, n->term);
 	for (const struct node *child = n->kind == NODE_AND ? n->first : NULL; child;
 	     child = child->next)
@@ -59,7 +79,7 @@ static void reserve(struct builder *b, const struct node *n)
 static void write_node(struct builder *b, const struct node *n, bool positive)
 {
 	if (n->kind == NODE_TERM) {
-		search_leaf_write(b, n->term, positive);
+		write_term(b, n->term, positive);
 		return;
 	}
 	positive = positive && n->kind == NODE_AND;
@@ -166,42 +186,23 @@ static void write_order(struct buf *to, const struct key *keys, size_t count)
 					    : " DESC");
 }
 
-/* What every query of the entity says before its filter. */
-static void write_scope(struct builder *b)
-{
-	const struct search_query *q = b->q;
-	static const char *const names[] = { "e", "r", "l" };
-	const char *name = names[q->entity];
-	if (q->entity == SEARCH_EXPERIMENTS) {
-		buf_add(&b->where, "true");
-	} else {
-		bool one = q->experiment_count == 1;
-		size_t arg =
-			search_sql_arg(b, one ? BIGINT(q->experiment_ids[0])
-					      : BIGINTS(q->experiment_ids, q->experiment_count));
-		b->experiment = arena_printf(b->c->arena, one ? "= $%zu" : "= ANY($%zu)", arg);
-		buf_addf(&b->where, "%s.experiment_id %s", name, b->experiment);
-	}
-	if (q->view != VIEW_ALL || q->entity == SEARCH_LOGGED_MODELS)
-		buf_addf(&b->where,
-			 q->view == VIEW_DELETED && q->entity != SEARCH_LOGGED_MODELS
-				 ? " AND %s.deleted"
-				 : " AND NOT %s.deleted",
-			 name);
-}
-
 static void write_statement(struct builder *b, const struct key *keys, size_t count, struct buf *to)
 {
-	static const char *const from[] = { "e.id", "r.id", "l.id" };
-	static const char *const tables[] = { "experiments e", "runs r", "logged_models l" };
-	buf_addf(to, "SELECT p.id, CASE WHEN row_number() OVER () = %lld THEN ARRAY[",
-		 (long long)b->q->max_results);
+	static const char *const from[] = { "e.id", "r.id", "l.id", "m.id", "v.model" };
+	static const char *const tables[] = {
+		"experiments e", "runs r", "logged_models l", "registered_models m",
+		"model_versions v JOIN registered_models m ON m.id = v.model"
+	};
+	bool version = b->q->entity == SEARCH_MODEL_VERSIONS;
+	buf_addf(to, "SELECT p.id, %sCASE WHEN row_number() OVER () = %lld THEN ARRAY[",
+		 version ? "p.version, " : "", (long long)b->q->max_results);
 	for (size_t i = 0; i < count; i++)
 		buf_addf(to,
 			 keys[i].column == COLUMN_UUID ? "%sreplace(p.k%zu::text, '-', '')"
 						       : "%sp.k%zu::text",
 			 i ? ", " : "", i + 1);
-	buf_addf(to, "]::text[] END AS position FROM (SELECT %s AS id", from[b->q->entity]);
+	buf_addf(to, "]::text[] END AS position FROM (SELECT %s AS id%s", from[b->q->entity],
+		 version ? ", v.version" : "");
 	for (size_t i = 0; i < count; i++)
 		buf_addf(to, ", %s AS k%zu", keys[i].sql, i + 1);
 	buf_addf(to, " FROM %s", tables[b->q->entity]);
@@ -226,6 +227,19 @@ static void write_filter(struct builder *b, const struct node *tree, bool has_me
 		search_leaf_datasets(b, "x");
 		buf_addc(&b->where, ')');
 	}
+}
+
+/* One model by its name: the plan is the same for all. Bounded by LIMIT_FILTER_DEPTH. */
+static bool names_one_model(const struct builder *b, const struct node *n)
+{
+	if (n->kind == NODE_TERM)
+		return search_is_registry(b->q->entity) && n->term->type == TERM_ATTRIBUTE &&
+		       n->term->op == CMP_EQ && !strcmp(n->term->key, "name");
+	for (const struct node *child = n->kind == NODE_AND ? n->first : NULL; child;
+	     child = child->next)
+		if (names_one_model(b, child))
+			return true;
+	return false;
 }
 
 static int check_datasets(struct ctx *c, const struct search_query *q)
@@ -258,12 +272,17 @@ int search_build(struct ctx *c, const struct search_query *q, struct search_page
 	    search_token_position(c, q, ret->digest, count, &position))
 		return -1;
 
-	struct builder b = {
-		.c = c, .q = q, .joins = BUF(c->arena, LIMIT_SQL), .where = BUF(c->arena, LIMIT_SQL)
-	};
+	/* the token stays good for those whose access changes meanwhile */
+	struct search_query seen = *q;
+	seen.experiment_ids = access_experiments(c, q->experiment_ids, &seen.experiment_count);
+	struct builder b = { .c = c,
+			     .q = &seen,
+			     .joins = BUF(c->arena, LIMIT_SQL),
+			     .where = BUF(c->arena, LIMIT_SQL),
+			     .hide_prompts = search_scope_hides_prompts(q->entity, tree) };
 	struct key *keys = NEW_ARRAY(c->arena, count, struct key);
 	b.join = NEW_ARRAY(c->arena, LIMIT_FILTER_TERMS + LIMIT_ORDER_BY, struct join);
-	write_scope(&b);
+	search_scope_write(&b);
 	write_filter(&b, tree, has_metric);
 	for (size_t i = 0; i < count; i++)
 		make_key(&b, &sorts[i], &keys[i]);
@@ -278,6 +297,6 @@ int search_build(struct ctx *c, const struct search_query *q, struct search_page
 		return fail(c, INVALID_PARAMETER_VALUE, "Filter is too long");
 	ret->sql = buf_text(&sql);
 	ret->args = (struct db_args){ b.args, b.arg_count };
-	ret->once = tree != NULL;
+	ret->once = (tree && !names_one_model(&b, tree)) || (c->access && !b.experiment);
 	return 0;
 }

@@ -143,6 +143,8 @@ static int name_type(struct parser *p, const struct token *name, size_t n, enum 
 					 "'parameter', 'tag', 'attribute', 'dataset']",
 					 text);
 	case SEARCH_EXPERIMENTS:
+	case SEARCH_REGISTERED_MODELS:
+	case SEARCH_MODEL_VERSIONS:
 		return experiment_type(text, type)
 			       ? 0
 			       : search_filter_fail(
@@ -172,6 +174,9 @@ int search_term_identifier(struct parser *p, const struct token *name, bool orde
 	if (dot && name_type(p, name, head, type))
 		return -1;
 	*key = unquote(p->c, name->text + skip, name->size - skip);
+	/* here MLflow looks an attribute up before it strips quotes */
+	if (*type == TERM_ATTRIBUTE && search_is_registry(p->entity) && !ordering)
+		*key = arena_strndup(p->c->arena, name->text + skip, name->size - skip);
 	struct token part = { TOKEN_NAME, *key, strlen(*key) };
 	if (*type == TERM_DATASET && strcmp(*key, "name") && strcmp(*key, "digest") &&
 	    strcmp(*key, "context"))
@@ -182,7 +187,7 @@ int search_term_identifier(struct parser *p, const struct token *name, bool orde
 	if (*type != TERM_ATTRIBUTE)
 		return 0;
 	*attribute = search_attribute_find(p->entity, *key);
-	if (!*attribute || (ordering && ((*attribute)->flags & NOT_ORDERABLE)))
+	if (!*attribute || ((*attribute)->flags & (ordering ? NOT_ORDERABLE : ORDER_ONLY)))
 		return search_filter_fail(
 			p, name, "Invalid attribute key '%s' specified. Valid keys are '%s'",
 			search_filter_echo(p->c, &part),
@@ -237,19 +242,28 @@ static int read_list(struct parser *p, const struct comparison *raw, struct term
 }
 
 /* MLflow's wording for a value that is no text. */
-static const char *expected_text(const struct term *t)
+static const char *expected_text(enum search_entity e, const struct term *t)
 {
 	switch (t->type) {
 	case TERM_ATTRIBUTE:
-		return "attributes";
+		return search_is_registry(e) ? "or a list of quoted string values for attributes"
+					     : "for attributes";
 	case TERM_DATASET:
-		return "dataset attributes";
+		return "for dataset attributes";
 	case TERM_TAG:
-		return "tag (e.g. 'my-value')";
+		return "for tag (e.g. 'my-value')";
 	default:
-		return "parameter (e.g. 'my-value')";
+		return "for parameter (e.g. 'my-value')";
 	}
 }
+
+static const char *const list_names[] = {
+	[SEARCH_EXPERIMENTS] = "experiment_id",
+	[SEARCH_RUNS] = "run_id",
+	[SEARCH_LOGGED_MODELS] = "",
+	[SEARCH_REGISTERED_MODELS] = "name",
+	[SEARCH_MODEL_VERSIONS] = "name', 'run_id",
+};
 
 static int read_text(struct parser *p, const struct comparison *raw, struct term *ret)
 {
@@ -261,7 +275,7 @@ static int read_text(struct parser *p, const struct comparison *raw, struct term
 				p, v,
 				"Only ['%s'] attributes support comparison with a list of "
 				"quoted string values.",
-				p->entity == SEARCH_RUNS ? "run_id" : "experiment_id");
+				list_names[p->entity]);
 		if (listed || ret->type == TERM_ATTRIBUTE || ret->type == TERM_DATASET)
 			return read_list(p, raw, ret);
 	} else if (v->kind == TOKEN_STRING ||
@@ -276,8 +290,8 @@ static int read_text(struct parser *p, const struct comparison *raw, struct term
 		ret->text = arena_strndup(p->c->arena, v->text + 1, v->size - 2);
 		return 0;
 	}
-	return search_filter_fail(p, v, "Expected a quoted string value for %s. Got value %s",
-				  expected_text(ret), search_filter_echo(p->c, v));
+	return search_filter_fail(p, v, "Expected a quoted string value %s. Got value %s",
+				  expected_text(p->entity, ret), search_filter_echo(p->c, v));
 }
 
 /* The value of a run's or experiment's comparison. */
@@ -495,6 +509,62 @@ static int make_model(struct parser *p, const struct comparison *raw, struct ter
 	return check_text(p, raw, t);
 }
 
+/* ---- the registry ---- */
+
+/* A version's number is written bare or in quotes. */
+static int read_registry_value(struct parser *p, const struct comparison *raw, struct term *t)
+{
+	bool numeric = t->attribute && t->attribute->column == COLUMN_INTEGER;
+	if (numeric && is_number(raw)) {
+		read_number(p, &raw->value, &t->number);
+		return 0;
+	}
+	if (p->entity == SEARCH_MODEL_VERSIONS && t->attribute && is_number(raw))
+		return search_filter_fail(
+			p, &raw->value,
+			"Only the '{'version_number', 'creation_timestamp', "
+			"'last_updated_timestamp'}' attributes support comparison with numeric "
+			"values.");
+	return read_text(p, raw, t);
+}
+
+static int check_version_number(struct parser *p, const struct comparison *raw, struct term *t)
+{
+	const char *echo = search_filter_echo(p->c, &raw->value);
+	bool fits = raw->value.kind != TOKEN_FLOAT;
+	if (!accepts(ORDER_OPS, raw->kind))
+		return search_filter_fail(p, &raw->op, "Invalid comparator for attribute %s: %s",
+					  t->key, upper(p->c, search_filter_echo(p->c, &raw->op)));
+	if (t->text) {
+		char *end;
+		errno = 0;
+		t->number.integer = strtoll(t->text, &end, 10);
+		t->number.real = (double)t->number.integer;
+		t->number.exact = true;
+		fits = end != t->text && !errno;
+		while (isspace((unsigned char)*end))
+			end++;
+		fits = fits && !*end;
+	}
+	if (fits)
+		return 0;
+	return search_filter_fail(p, &raw->value, "Invalid value for numeric attribute '%s': %s",
+				  t->key, echo);
+}
+
+static int make_registry(struct parser *p, const struct comparison *raw, struct term *t)
+{
+	if (read_registry_value(p, raw, t))
+		return -1;
+	if (t->attribute && t->attribute->column == COLUMN_INTEGER)
+		return check_version_number(p, raw, t);
+	if (!accepts(TEXT_OPS | LIST_OPS, raw->kind))
+		return search_filter_fail(p, &raw->op, "Invalid comparator for %s: %s",
+					  type_names[t->type],
+					  upper(p->c, search_filter_echo(p->c, &raw->op)));
+	return check_text(p, raw, t);
+}
+
 int search_term_make(struct parser *p, const struct comparison *raw, struct term *ret)
 {
 	if (search_term_identifier(p, &raw->name, false, &ret->type, &ret->key, &ret->attribute))
@@ -507,6 +577,8 @@ int search_term_make(struct parser *p, const struct comparison *raw, struct term
 	}
 	if (p->entity == SEARCH_LOGGED_MODELS)
 		return make_model(p, raw, ret);
+	if (search_is_registry(p->entity))
+		return make_registry(p, raw, ret);
 	if (read_value(p, raw, ret))
 		return -1;
 	if (p->entity == SEARCH_RUNS ? check_run(p, raw, ret) : check_experiment(p, raw, ret))

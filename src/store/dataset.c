@@ -3,6 +3,7 @@
 
 #include "store/dataset.h"
 
+#include "base/access.h"
 #include "db/db.h"
 
 enum { DATASET_SEARCH };
@@ -29,6 +30,7 @@ const struct record dataset_summary_record = {
 int store_dataset_search(struct ctx *c, const int64_t *experiment_ids, size_t count, int64_t most,
                          struct list *summaries)
 {
+	experiment_ids = access_experiments(c, experiment_ids, &count);
 	return db_list(c, &stmts[DATASET_SEARCH],
 	               ARGS(BIGINTS(experiment_ids, count), BIGINT(most)),
 	               &dataset_summary_record, summaries);

@@ -26,18 +26,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = 0;
 	const char *order = text;
-	for (int i = 0; i < 9; i++) {
+	for (int i = 0; i < 15; i++) {
 		struct arena *a = arena_new(64 << 20);
 		struct ctx c = { .arena = a };
-		struct search_query q = { .entity = (enum search_entity)(i % 3),
+		struct search_query q = { .entity = (enum search_entity)(i % 5),
 					  .view = VIEW_ACTIVE,
 					  .experiment_ids = &id,
 					  .experiment_count = 1,
 					  .max_results = 100,
 					  .token_key = "key" };
-		if (i / 3 == 0)
+		if (i / 5 == 0)
 			q.filter = text;
-		else if (i / 3 == 1)
+		else if (i / 5 == 1)
 			q.order_by = (struct list){ &order, 1 };
 		else
 			q.page_token = text;
