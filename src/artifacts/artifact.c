@@ -203,8 +203,8 @@ static void download(const struct stream_request *r, const char *key, struct str
 }
 
 /* A file of a run or model. */
-static int download_from(struct ctx *c, const struct stream_request *r, const char *uri,
-			 const char *path, struct stream *s)
+int artifacts_download_from(struct ctx *c, const struct stream_request *r, const char *uri,
+			    const char *path, struct stream *s)
 {
 	const char *base, *below, *key;
 
@@ -228,7 +228,7 @@ int artifacts_get(struct ctx *c, const struct stream_request *r, struct stream *
 	if (artifact_path_key(c, path, ARTIFACT_ANY, &key) ||
 	    run_uri(c, run_id ? run_id : "None", &uri))
 		return -1;
-	return download_from(c, r, uri, path, s);
+	return artifacts_download_from(c, r, uri, path, s);
 }
 
 int artifacts_model_get(struct ctx *c, const struct stream_request *r, struct stream *s)
@@ -243,7 +243,7 @@ int artifacts_model_get(struct ctx *c, const struct stream_request *r, struct st
 	if (artifact_path_key(c, path, ARTIFACT_ANY, &key) ||
 	    model_uri(c, model_id ? model_id : "", &uri))
 		return -1;
-	return download_from(c, r, uri, path, s);
+	return artifacts_download_from(c, r, uri, path, s);
 }
 
 static int check_ui_upload(struct ctx *c, const struct stream_request *r, const char *run_id,
