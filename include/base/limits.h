@@ -18,9 +18,14 @@ enum {
 	LIMIT_QUEUE = 4096,               /* requests waiting for a worker or a commit */
 	LIMIT_COMMIT_REQUESTS = 512,      /* requests sharing one commit */
 	LIMIT_COMMIT_POINTS = 2000,       /* points sharing one, unless one request has more */
+	LIMIT_FACTS = 16384,              /* runs and logged models whose experiment is kept in memory */
 	LIMIT_KEYS_CACHED = 32768,        /* ids of metric, param and tag keys kept in memory */
+	LIMIT_MODEL_TEXTS = 32 << 20,     /* registered models kept in memory as searches show them */
+	LIMIT_MODEL_TEXT = 64 << 10,      /* one of them */
 
 	LIMIT_PAGE = 50000,               /* MLflow's SEARCH_MAX_RESULTS_THRESHOLD */
+	LIMIT_MODEL_PAGE = 1000,          /* registered-models/search */
+	LIMIT_VERSION_PAGE = 200000,      /* model-versions/search */
 	LIMIT_PAGE_TOKEN = 1 << 20,       /* LIMIT_ORDER_BY tags of LIMIT_TAG_VALUE fit in */
 	LIMIT_SQL = 1 << 20,
 	LIMIT_FILTER = 64 << 10,          /* filter_string */
@@ -55,10 +60,41 @@ enum {
 	LIMIT_INPUT_TAG_VALUE = 500,
 	LIMIT_MODEL_ID = 36,
 	LIMIT_ARTIFACT_LOCATION = 2048,
+	LIMIT_REGISTRY_NAME = 256,        /* registered models */
+	LIMIT_REGISTRY_TEXT = 5000,       /* their descriptions, and those of versions */
+	LIMIT_REGISTRY_TAG_KEY = 250,
+	LIMIT_REGISTRY_TAG_VALUE = 100000, /* its column of registered models would take 5000 */
+	LIMIT_ALIAS = 255,
+	LIMIT_VERSION_SOURCE = 500,
+	LIMIT_VERSION_RUN_ID = 32,
+	LIMIT_VERSION_RUN_LINK = 500,
+	LIMIT_MOVE_REASON = 5000,         /* ours: why an alias or stage moved */
+	LIMIT_MOVE_PAGE = 1000,
 	LIMIT_BATCH_METRICS = 1000,
 	LIMIT_BATCH_PARAMS = 100,
 	LIMIT_BATCH_TAGS = 100,
 	LIMIT_BATCH_TOTAL = 1000,
+
+	/* user accounts: the column widths of MLflow's auth tables, in characters */
+	LIMIT_USERNAME = 255,
+	LIMIT_PASSWORD = 1024,
+	LIMIT_ROLE_NAME = 255,
+	LIMIT_ROLE_DESCRIPTION = 1024,
+	LIMIT_WORKSPACE = 63,
+	LIMIT_RESOURCE_PATTERN = 512,     /* its column is narrower than names of models may be */
+	LIMIT_PASSWORD_QUEUE = 256,       /* logins waiting for their password to be tried */
+
+	LIMIT_WEBHOOK_URL = 500,          /* the column widths of MLflow's schema */
+	LIMIT_WEBHOOK_DESCRIPTION = 1000,
+	LIMIT_WEBHOOK_SECRET = 600,       /* encrypted it must fit in 1000 */
+	LIMIT_WEBHOOK_PAGE = 1000,        /* list, delivery log */
+	LIMIT_WEBHOOK_TESTS = 4,          /* test calls at one time */
+	LIMIT_WEBHOOK_TEST = 10000,       /* deadline of a test call */
+	LIMIT_WEBHOOK_BACKOFF = 60000,    /* between two attempts, unless the target says */
+	LIMIT_WEBHOOK_RETRY_AFTER = 600000, /* what it may say */
+	LIMIT_WEBHOOK_AGE = 86400000,     /* what could not be sent for so long is given up */
+	LIMIT_WEBHOOK_LOG = 1000,         /* deliveries kept per webhook */
+	LIMIT_WEBHOOK_LOG_AGE = 604800000, /* and for how long */
 
 	LIMIT_PATH = 4096,                /* artifact path */
 	LIMIT_PATH_SEGMENT = 255,

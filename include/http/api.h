@@ -20,6 +20,9 @@
  * http_text *): answered from memory on the event thread: probes, metrics, version. BLOCKING: the
  * same in a worker, without c->db: /readyz.
  *
+ *   ABSENT(METHOD, path, reason), ABSENT_BELOW(path, reason)
+ *       of src/http/absent.def: 501 NOT_IMPLEMENTED with the reason, from the head alone.
+ *
  * Variants for other mounts: *_AJAX (only /ajax-api/), *_ROOT (path as it stands, "/get-artifact").
  * A last segment {path} or {artifact_path} takes the rest of the path, slashes included; other
  * fields take one segment.
@@ -35,18 +38,32 @@ struct http_text {
 	const char *content_type; /* static text; "text/plain; charset=utf-8" unless changed */
 	struct buf body;
 	const char *(*query)(const struct http_text *t, const char *name);      /* NULL: absent */
+	/* Of a posted HTML form (BLOCKING only); NULL: absent, or no form was posted. */
+	const char *(*form)(const struct http_text *t, const char *name);
 	void *owner;
 };
 
-/* What a request needs; enforced by http/auth.c. NOTHING: open to all, probes and service info
- * only. */
+/*
+ * What a request needs; enforced by http/auth.c, http/require.c says which grants that takes.
+ * NOTHING: open to all, probes and service info only. UPLOAD_PART: whoever knows the upload's id.
+ * SIGNED_IN: any user; what more a handler asks for it decides itself, from ctx.principal.
+ * FILTER_*: any user; ctx.access says what of it is shown.
+ */
 #define HTTP_PERMISSIONS(X)                                                                        \
-	X(NOTHING)                                                                                 \
-	X(CREATE_EXPERIMENT)                                                                       \
-	X(READ_EXPERIMENT) X(EDIT_EXPERIMENT) X(DELETE_EXPERIMENT) X(FILTER_EXPERIMENTS)           \
-		X(READ_RUN) X(EDIT_RUN) X(DELETE_RUN) X(READ_LOGGED_MODEL) X(EDIT_LOGGED_MODEL)    \
-			X(DELETE_LOGGED_MODEL) X(READ_ARTIFACTS) X(EDIT_ARTIFACTS)                 \
-				X(DELETE_ARTIFACTS)
+	X(NOTHING) X(UPLOAD_PART)                                                                  \
+	X(SIGNED_IN) X(ADMIN)                                                                      \
+	X(CREATE_EXPERIMENT) X(READ_EXPERIMENT) X(READ_EXPERIMENT_NAMED) X(READ_EXPERIMENTS)       \
+	X(EDIT_EXPERIMENT) X(DELETE_EXPERIMENT) X(FILTER_EXPERIMENTS)                              \
+	X(CREATE_RUN) X(READ_RUN) X(READ_RUNS) X(EDIT_RUN) X(EDIT_RUN_AND_MODELS) X(DELETE_RUN)    \
+	X(FILTER_RUNS)                                                                             \
+	X(CREATE_LOGGED_MODEL) X(READ_LOGGED_MODEL) X(EDIT_LOGGED_MODEL) X(DELETE_LOGGED_MODEL)    \
+	X(FILTER_LOGGED_MODELS) X(EDIT_RUN_OR_LOGGED_MODEL)                                        \
+	X(READ_ARTIFACTS) X(EDIT_ARTIFACTS) X(DELETE_ARTIFACTS)                                    \
+	X(CREATE_REGISTERED_MODEL) X(READ_REGISTERED_MODEL) X(EDIT_REGISTERED_MODEL)               \
+	X(RENAME_REGISTERED_MODEL) X(DELETE_REGISTERED_MODEL) X(FILTER_REGISTERED_MODELS)          \
+	X(CREATE_MODEL_VERSION) X(READ_MODEL_VERSION) X(EDIT_MODEL_VERSION)                        \
+	X(DELETE_MODEL_VERSION) X(FILTER_MODEL_VERSIONS) X(MOVE_ALIAS) X(REMOVE_ALIAS)             \
+	X(MANAGE_WEBHOOKS)
 
 enum http_permission {
 #define X(name) NEEDS_##name,

@@ -11,6 +11,7 @@
 
 #include "base/ctx.h"
 
+struct auth;
 struct committer;
 struct db_pool;
 struct http_server;
@@ -29,10 +30,12 @@ struct http_options {
 	bool multipart_uploads;         /* what server-info announces */
 	bool multipart_downloads;
 	bool expose_metrics;            /* GET /metrics */
+	bool workspaces;                /* the workspace API, with the one workspace there is */
 	unsigned event_threads;         /* 0: 2 */
 	unsigned workers;               /* 0: 8; threads that read the database */
 	struct db_pool *pool;           /* the readers'; at least `workers` connections */
 	struct committer *committer;
+	struct auth *auth;              /* --app-name basic-auth; NULL: everybody may everything */
 	struct transfer_engine *transfers;  /* NULL: no STREAM route works (503) */
 };
 
@@ -47,7 +50,7 @@ unsigned http_server_port(const struct http_server *s);
 void http_server_stop(struct http_server *s);
 
 /* The route table as TSV with a head line: method, mounts, path, kind, handler, request, reply,
-   needs. */
+   needs, reason (of what is absent). */
 void http_dump_routes(FILE *to);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "workspace.h"
 
 /* Served with and without --static-prefix: probes cannot know it, and MLflow's own proxy routes
    do so. */
@@ -109,12 +110,20 @@ static const char *allow_text(struct arena *a, unsigned allowed)
 	return buf_text(&b);
 }
 
-static int find(struct job *j)
+/* Users and roles are there with --app-name basic-auth alone, as in MLflow. */
+static bool is_of_accounts(const struct route *r, const struct job *j)
+{
+	return r && r->handler && !j->server->options.auth
+	       && (strncmp(r->handler, "auth_", 5) == 0
+	           || strncmp(r->handler, "http_signup_", 12) == 0);
+}
+
+/* Said once the user is known: what there is here is not for everybody. */
+static int found(struct job *j)
 {
 	struct ctx *c = &j->ctx;
 
-	route_find(c, j->method, j->target.path, &j->match);
-	if (!j->match.allowed)
+	if (!j->match.allowed || is_of_accounts(j->match.route, j))
 		return fail(c, ENDPOINT_NOT_FOUND, "No such endpoint: %.200s", j->target.path);
 	if (j->match.route)
 		return 0;
@@ -160,11 +169,14 @@ static void read_length(struct job *j)
 		j->length = (int64_t)strtoll(length, NULL, 10);
 }
 
-/* The rows that stay with --artifacts-only: the artifact proxy's, and what needs nothing. */
+/* The rows that stay with --artifacts-only: the artifact proxy's, users', and service info. */
 static bool without_tracking(const struct route *r)
 {
 	switch (r->needs) {
 	case NEEDS_NOTHING:
+	case NEEDS_SIGNED_IN:
+	case NEEDS_ADMIN:
+	case NEEDS_UPLOAD_PART:
 	case NEEDS_READ_ARTIFACTS:
 	case NEEDS_EDIT_ARTIFACTS:
 	case NEEDS_DELETE_ARTIFACTS:
@@ -203,11 +215,35 @@ int admit(struct job *j)
 	if (j->method == METHOD_OPTIONS && j->origin &&
 	    job_header(j, "Access-Control-Request-Method") && !j->server->options.disable_security)
 		return preflight(j);
-	if (find(j))
+	if (workspace_check_header(j))
+		return -1;
+	route_find(c, j->method, j->target.path, &j->match);
+	return auth_identify(j);
+}
+
+/* Rows whose handler is not given records are judged by their head, and so are admins' rows. */
+static int check_permission(struct job *j)
+{
+	const struct route *r = j->match.route;
+	bool now = r->kind == KIND_STREAM || r->kind == KIND_INLINE || r->kind == KIND_BLOCKING ||
+		   r->needs == NEEDS_ADMIN || r->needs == NEEDS_MANAGE_WEBHOOKS;
+
+	return now && auth_judges(j) && auth_permit(j) <= 0 ? -1 : 0;
+}
+
+int admit_user(struct job *j)
+{
+	struct ctx *c = &j->ctx;
+
+	if (j->preflight)
+		return 0;
+	if (found(j))
 		return -1;
 	if (!j->match.route) /* OPTIONS */
 		return 0;
-	if (check_artifacts(j) || auth_check(c, j->match.route))
+	if (j->match.route->kind == KIND_ABSENT)
+		return fail(c, NOT_IMPLEMENTED, "%s", j->match.route->reason);
+	if (check_artifacts(j) || check_permission(j) || workspace_check_route(j))
 		return -1;
 	if (j->match.route->kind != KIND_ROUTE && j->match.route->kind != KIND_WRITE)
 		return 0;

@@ -2,22 +2,181 @@
 /* Copyright The Capstan Authors */
 
 /*
- * auth — may this user do what the route needs? Each row of routes.def names a permission, and each
- * permission stands in the switch below: there is no default, so a new one does not compile until
- * it is decided here.
+ * auth — who asks, and may he? Every row of routes.def names a permission; require.c says which
+ * grants each takes. Known users and kept facts are judged in memory on the event thread, all else
+ * in auth's threads and in workers. Without --app-name basic-auth everybody may everything.
  */
-#include "http.h"
+#include <stdlib.h>
+#include <string.h>
 
-int auth_check(struct ctx *c, const struct route *r)
+#include "base/arena.h"
+#include "http.h"
+#include "require.h"
+#include "base/access.h"
+
+/* ---- who ---- */
+
+/* Rows that ask nothing of nobody; what does not exist is not told to strangers. */
+static bool is_open(const struct job *j)
 {
-	/* Without users everybody may everything. */
-	if (!c->user)
+	const struct route *r = j->match.route;
+
+	return r && (r->needs == NEEDS_NOTHING || r->needs == NEEDS_UPLOAD_PART);
+}
+
+static void checked(struct auth_check *k)
+{
+	job_resume(k->owner);
+}
+
+static void welcome(struct job *j)
+{
+	j->ctx.principal = &j->principal;
+	j->ctx.user = j->principal.name;
+}
+
+int auth_identify(struct job *j)
+{
+	struct auth *a = j->server->options.auth;
+	const char *authorization = job_header(j, "Authorization");
+
+	if (!a || is_open(j))
 		return 0;
-	switch (r->needs) {
-#define X(name) case NEEDS_##name:
-		HTTP_PERMISSIONS(X)
-#undef X
+	switch (auth_recall(&j->ctx, a, authorization, &j->principal)) {
+	case 1:
+		welcome(j);
 		return 0;
+	case 0:
+		j->check = (struct auth_check){
+			.ctx = &j->ctx,
+			.authorization = authorization,
+			.ret = &j->principal,
+			.done = checked,
+			.owner = j,
+		};
+		j->state = JOB_VERDICT;
+		j->hand = HAND_AUTH;
+		return 0;
+	default:
+		j->unknown_user = true;
+		return -1;
 	}
-	return fail(c, PERMISSION_DENIED, "Permission denied");
+}
+
+int auth_known(struct job *j)
+{
+	if (j->ctx.error.code) {
+		j->unknown_user = true;
+		return -1;
+	}
+	welcome(j);
+	return 0;
+}
+
+bool auth_judges(const struct job *j)
+{
+	return j->ctx.principal && !j->ctx.principal->admin;
+}
+
+/* ---- what searches may show ---- */
+
+/* Grants may name anything; what is no experiment's id matches none. */
+static int view_experiments(struct job *j, struct access_ids *ret)
+{
+	struct ctx *c = &j->ctx;
+	struct auth_view view;
+	int64_t *ids;
+
+	if (auth_view(c, j->server->options.auth, c->principal, AUTH_EXPERIMENT, &view))
+		return -1;
+	ids = NEW_ARRAY(c->arena, view.count, int64_t);
+	*ret = (struct access_ids){ .all = view.all, .ids = ids };
+	for (size_t i = 0; i < view.count; i++) {
+		const char *text = view.ids[i];
+		size_t digits = strspn(text, "0123456789");
+
+		if (digits && digits < 19 && !text[digits] && (*text != '0' || digits == 1))
+			ids[ret->count++] = (int64_t)strtoll(text, NULL, 10);
+	}
+	return 0;
+}
+
+static int view_names(struct job *j, enum auth_resource type, struct access_names *ret)
+{
+	struct ctx *c = &j->ctx;
+	struct auth_view view;
+
+	if (auth_view(c, j->server->options.auth, c->principal, type, &view))
+		return -1;
+	*ret = (struct access_names){ .all = view.all, .names = view.ids, .count = view.count };
+	return 0;
+}
+
+/* Of a type below what is listed only a veto counts. */
+static bool vetoed(const struct job *j, enum auth_resource type)
+{
+	struct auth_requirement r = { .rungs = { { type, NULL, ACTION_NOT_DENIED } }, .count = 1 };
+
+	return !auth_allows(j->server->options.auth, j->ctx.principal, &r, 1);
+}
+
+static int view(struct job *j)
+{
+	enum http_permission needs = j->match.route->needs;
+	bool versions = needs == NEEDS_FILTER_MODEL_VERSIONS;
+	struct access *a = NEW(j->ctx.arena, struct access);
+
+	if (view_experiments(j, &a->experiments) ||
+	    view_names(j, AUTH_REGISTERED_MODEL, &a->models) ||
+	    view_names(j, AUTH_PROMPT, &a->prompts))
+		return -1;
+	if ((needs == NEEDS_FILTER_RUNS && vetoed(j, AUTH_RUN)) ||
+	    (needs == NEEDS_FILTER_LOGGED_MODELS && vetoed(j, AUTH_LOGGED_MODEL)))
+		a->experiments = (struct access_ids){ 0 };
+	if (versions && vetoed(j, AUTH_REGISTERED_MODEL_VERSION))
+		a->models = (struct access_names){ 0 };
+	if (versions && vetoed(j, AUTH_PROMPT_VERSION))
+		a->prompts = (struct access_names){ 0 };
+	j->ctx.access = a;
+	return 0;
+}
+
+static bool filters(enum http_permission needs)
+{
+	return needs == NEEDS_FILTER_EXPERIMENTS || needs == NEEDS_FILTER_RUNS ||
+	       needs == NEEDS_FILTER_LOGGED_MODELS || needs == NEEDS_FILTER_REGISTERED_MODELS ||
+	       needs == NEEDS_FILTER_MODEL_VERSIONS;
+}
+
+/* ---- may he ---- */
+
+int auth_permit(struct job *j)
+{
+	struct requirements needed;
+	int got = require_route(j, &needed);
+
+	if (got <= 0)
+		return got;
+	if (!auth_allows(j->server->options.auth, j->ctx.principal, needed.items, needed.count))
+		return fail(&j->ctx, PERMISSION_DENIED, "Permission denied");
+	if (filters(j->match.route->needs) && view(j))
+		return -1;
+	return 1;
+}
+
+/* The grants that the store wrote along count at once. */
+static bool changes_grants(enum http_permission needs)
+{
+	return needs == NEEDS_CREATE_EXPERIMENT || needs == NEEDS_CREATE_REGISTERED_MODEL ||
+	       needs == NEEDS_RENAME_REGISTERED_MODEL || needs == NEEDS_DELETE_REGISTERED_MODEL;
+}
+
+void auth_after(struct job *j)
+{
+	if (!j->ctx.principal)
+		return;
+	if (changes_grants(j->match.route->needs))
+		auth_changed(j->server->options.auth);
+	if (auth_judges(j))
+		withhold(j);
 }

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -56,6 +57,16 @@ static void set_base_url(struct job *j)
 				      prefix ? prefix : "");
 }
 
+/* As MLflow: a query string counts for GET alone, and then instead of a body; users and roles take it for DELETE
+   too, where there is no body. */
+static bool takes_query(const struct job *j)
+{
+	if (j->method == METHOD_DELETE)
+		return !j->size && !strncmp(j->match.route->handler, "auth_", 5);
+	return (j->method == METHOD_GET || j->method == METHOD_HEAD) &&
+	       (j->target.count || !j->size);
+}
+
 static int decode(struct job *j)
 {
 	const struct record *r = j->match.route->request;
@@ -65,9 +76,7 @@ static int decode(struct job *j)
 	j->out = arena_alloc(c->arena, j->match.route->reply->size);
 	if (set_fields(j))
 		return -1;
-	/* As MLflow: a query string counts for GET alone, and then instead of a body. */
-	if ((j->method == METHOD_GET || j->method == METHOD_HEAD) &&
-	    (j->target.count || !j->size)) {
+	if (takes_query(j)) {
 		for (size_t i = 0; i < j->target.count; i++) {
 			const struct argument *a = &j->target.arguments[i];
 
@@ -98,6 +107,40 @@ static int encode(struct job *j)
 	return 0;
 }
 
+/* ---- permission ---- */
+
+/* What is wrong with a request is not told to whom may not ask at all, where enough of it was
+   understood to know that. */
+static int read_request(struct job *j)
+{
+	if (j->read)
+		return 0;
+	j->read = true;
+	if (!decode(j))
+		return 0;
+	if (!auth_judges(j) || j->ctx.error.code != INVALID_PARAMETER_VALUE)
+		return -1;
+	j->misread = j->ctx.error;
+	error_clear(&j->ctx);
+	return 0;
+}
+
+/* Reads the request; may the user? 1; 0: a database must say; -1. */
+static int permit(struct job *j)
+{
+	struct error *e = &j->ctx.error;
+	int got;
+
+	if (j->match.route->request && read_request(j))
+		return -1;
+	got = auth_judges(j) ? auth_permit(j) : 1;
+	if (j->misread.code && (got > 0 || (got < 0 && e->code == INVALID_PARAMETER_VALUE))) {
+		*e = j->misread;
+		return -1;
+	}
+	return got;
+}
+
 /* ---- handlers that write text ---- */
 
 static const char *text_query(const struct http_text *t, const char *name)
@@ -107,13 +150,37 @@ static const char *text_query(const struct http_text *t, const char *name)
 	return target_argument(&j->target, name);
 }
 
+static const char *text_form(const struct http_text *t, const char *name)
+{
+	const struct job *j = t->owner;
+
+	return target_argument(&j->form, name);
+}
+
+/* The only bodies that are no JSON: those of pages that people fill in. */
+static int read_form(struct job *j)
+{
+	static const char form[] = "application/x-www-form-urlencoded";
+	const char *type = job_header(j, "Content-Type");
+
+	if (!j->size || !type || strncasecmp(type, form, strlen(form)) != 0)
+		return 0;
+	if (j->size > LIMIT_INLINE_BODY)
+		return fail(&j->ctx, PAYLOAD_TOO_LARGE, "The form is larger than %d bytes.",
+			    LIMIT_INLINE_BODY);
+	return target_form(&j->ctx, arena_strndup(j->ctx.arena, j->body, j->size), &j->form);
+}
+
 static int run_text(struct job *j)
 {
+	if (read_form(j))
+		return -1;
 	j->text = (struct http_text){
 		.status = 200,
 		.content_type = "text/plain; charset=utf-8",
 		.body = BUF(j->ctx.arena, 16 << 20),
 		.query = text_query,
+		.form = text_form,
 		.owner = j,
 	};
 	if (j->match.route->call.text(&j->ctx, &j->text))
@@ -133,14 +200,17 @@ static void committed(struct write *w)
 	job_resume(w->owner);
 }
 
+/* 1: ready for the committer; 0: a database must say who may; -1. */
 static int prepare_write(struct job *j)
 {
-	if (decode(j))
-		return -1;
+	int got = permit(j);
+
+	if (got <= 0)
+		return got;
 	j->write.ctx = &j->ctx;
 	j->write.done = committed;
 	j->write.owner = j;
-	return j->match.route->call.write(&j->ctx, j->in, &j->write, j->out);
+	return j->match.route->call.write(&j->ctx, j->in, &j->write, j->out) ? -1 : 1;
 }
 
 /* Without memory: here the connection is suspended, and an escape would leave it so. */
@@ -165,20 +235,32 @@ static int work(struct ctx *c, void *arg)
 {
 	struct job *j = arg;
 	const struct route *r = j->match.route;
+	int got = 1;
 
 	if (clock_ms() - j->queued_ms > HTTP_QUEUE_MS)
 		return fail(c, TEMPORARILY_UNAVAILABLE,
 			    "The request waited too long; try again later.");
 	if (r->kind == KIND_BLOCKING)
 		return run_text(j);
+	/* What a client got wrong is said without a database, unless that must say first who asks. */
 	if (r->kind == KIND_WRITE)
-		return prepare_write(j);
-	/* What a client got wrong is said without a database. */
-	if (r->kind == KIND_ROUTE && decode(j))
-		return -1;
+		got = prepare_write(j);
+	else if (r->kind == KIND_ROUTE || auth_judges(j))
+		got = permit(j);
+	if (got < 0 || (got > 0 && r->kind == KIND_WRITE))
+		return got < 0 ? -1 : 0;
 	if (db_get(c, j->server->options.pool, HTTP_DB_WAIT_MS))
 		return -1;
-	return r->kind == KIND_STREAM_DB ? stream_decide(j) : r->call.route(c, j->in, j->out);
+	if (r->kind == KIND_WRITE)
+		return prepare_write(j) > 0 ? 0 : -1;
+	if (!got && permit(j) <= 0)
+		return -1;
+	if (r->kind == KIND_STREAM_DB)
+		return stream_decide(j);
+	if (r->call.route(c, j->in, j->out))
+		return -1;
+	auth_after(j);
+	return 0;
 }
 
 static int work_encode(struct ctx *c, void *arg)
@@ -213,6 +295,7 @@ void dispatch_work(struct job *j)
 int dispatch(struct job *j)
 {
 	const struct route *r = j->match.route;
+	int got;
 
 	if (!r) { /* preflight, OPTIONS */
 		j->state = JOB_REPLY;
@@ -229,8 +312,11 @@ int dispatch(struct job *j)
 	case KIND_WRITE:
 		if (j->size > LIMIT_INLINE_BODY)
 			break;
-		if (prepare_write(j))
+		got = prepare_write(j);
+		if (got < 0)
 			return -1;
+		if (!got)
+			break;
 		j->state = JOB_AWAY;
 		j->hand = HAND_COMMITTER;
 		return 0;
@@ -249,6 +335,10 @@ void dispatch_hand_over(struct job *j)
 	switch (j->hand) {
 	case HAND_TRANSFER:
 		transfer_arm(j->transfer);
+		return;
+	case HAND_AUTH:
+		if (!auth_submit(j->server->options.auth, &j->check))
+			too_busy(j, "Too many requests wait for their authentication; try again later.");
 		return;
 	case HAND_COMMITTER:
 		submit(j);
@@ -269,6 +359,9 @@ void dispatch_finish(struct job *j)
 	switch (j->match.route->kind) {
 	case KIND_WRITE:
 		assert(j->decoded);
+		if (j->write.create)
+			facts_put(j->server->facts, FACT_RUN, j->write.create->run_id,
+				  j->write.create->experiment_id);
 		if (encode(j))
 			assert(j->ctx.error.code);
 		break;

@@ -12,7 +12,7 @@ static const char *const permissions[] = {
 #undef X
 };
 static const char *const kinds[] = {
-	"route", "write", "stream", "stream_db", "inline", "blocking"
+	"route", "write", "stream", "stream_db", "inline", "blocking", "absent"
 };
 static const char *const mounts[] = { "api,ajax-api", "ajax-api", "root" };
 static const char *const types[] = { "string", "int64", "double",  "bool", "enum",
@@ -43,7 +43,7 @@ static void fields(FILE *to, const struct record *r, bool reply, int depth)
 
 void http_dump_routes(FILE *to)
 {
-	fputs("method\tmounts\tpath\tkind\thandler\trequest\treply\tneeds\n", to);
+	fputs("method\tmounts\tpath\tkind\thandler\trequest\treply\tneeds\treason\n", to);
 	for (size_t i = 0; i < route_count; i++) {
 		const struct route *r = &routes[i];
 
@@ -54,6 +54,6 @@ void http_dump_routes(FILE *to)
 		fputc('\t', to);
 		if (r->reply)
 			fields(to, r->reply, true, 0);
-		fprintf(to, "\t%s\n", permissions[r->needs]);
+		fprintf(to, "\t%s\t%s\n", permissions[r->needs], r->reason ? r->reason : "");
 	}
 }

@@ -6,13 +6,23 @@
 #define HTTP_HANDLERS_H
 
 #include "artifacts/artifact.h"
+#include "auth/role.h"
+#include "auth/user.h"
 #include "base/empty.h"
 #include "probes.h"
+#include "signup.h"
+#include "registry/alias.h"
+#include "registry/history.h"
+#include "registry/model.h"
+#include "registry/search.h"
+#include "registry/version.h"
+#include "registry/webhook.h"
 #include "tracking/dataset.h"
 #include "tracking/experiment.h"
 #include "tracking/history.h"
 #include "tracking/logged_model.h"
 #include "tracking/run.h"
 #include "tracking/run_search.h"
+#include "workspace.h"
 
 #endif

@@ -19,9 +19,11 @@
 #include <stdint.h>
 
 #include "artifacts/transfer.h"
+#include "auth/auth.h"
 #include "base/buf.h"
 #include "base/ctx.h"
 #include "base/queue.h"
+#include "facts.h"
 #include "guard.h"
 #include "http/server.h"
 #include "routes.h"
@@ -89,6 +91,7 @@ struct http_server {
 	struct http_options options;    /* strings are the server's */
 	struct MHD_Daemon *mhd;
 	struct guard *guard;
+	struct facts *facts;            /* NULL: no auth */
 	struct queue *queue;
 	pthread_t *workers;
 	unsigned worker_count;
@@ -110,6 +113,7 @@ struct http_server {
 
 enum job_state {
 	JOB_HEAD,                       /* the head is being read */
+	JOB_VERDICT,                    /* suspended there: auth looks at the credentials */
 	JOB_DECIDE,                     /* suspended there: a worker decides where an upload goes */
 	JOB_BODY,                       /* a body is collected */
 	JOB_UPLOAD,                     /* a body goes to the transfer engine */
@@ -124,7 +128,7 @@ enum job_state {
 
 /* Who goes on with a job, once the event thread has let go of it: after work_run(), which
    touches the arena last. */
-enum job_hand { HAND_NONE, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER };
+enum job_hand { HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER };
 
 struct job {
 	struct queue_node node;         /* first member */
@@ -139,6 +143,9 @@ struct job {
 	struct target target;
 	struct route_match match;
 	const char *origin;             /* header, NULL: none */
+	struct principal principal;     /* ctx.principal, once known */
+	struct auth_check check;
+	bool unknown_user;              /* what failed is the authentication */
 	int64_t begun_us;
 	int64_t queued_ms;
 	int64_t length;                 /* announced; -1 chunked; 0 none */
@@ -147,12 +154,15 @@ struct job {
 	size_t discarded;
 	int64_t reserved;               /* of server->bodies */
 	void *in, *out;                 /* the route's records */
+	bool read;                      /* in is as the request says, or */
+	struct error misread;           /* it is not, which is said to whom may hear it */
 	struct write write;
 	struct stream_request stream_request;
 	struct stream stream;
 	struct transfer *transfer;
 	struct transfer_head head;
 	struct http_text text;
+	struct target form;             /* BLOCKING: the arguments of a posted one */
 	/* the reply */
 	int status;                     /* 0: none yet */
 	const char *content_type;       /* NULL: none */
@@ -176,8 +186,10 @@ void job_resume(struct job *j);
 void job_suspend(struct job *j);
 const char *job_header(const struct job *j, const char *name);
 
-/* admit.c: everything that is decided from a request's head. -1: refused (c->error). */
+/* admit.c: everything that is decided from a request's head. -1: refused (c->error). First who asks,
+   which may set j->hand; once that is known, what he asks for. */
 int admit(struct job *j) MUST_CHECK;
+int admit_user(struct job *j) MUST_CHECK;
 
 /* dispatch.c: runs a whole request, or sets j->hand (event thread). */
 int dispatch(struct job *j) MUST_CHECK;
@@ -223,8 +235,18 @@ void conn_turn(struct conn *conn, int64_t bytes);
 /* Closes those that are still open, softly: their event threads see an end of file. */
 void connections_cut(struct http_server *s);
 
-/* auth.c */
-int auth_check(struct ctx *c, const struct route *r) MUST_CHECK;
+/* auth.c: who asks. May set j->hand: then auth_known() comes when the job is back. */
+int auth_identify(struct job *j) MUST_CHECK;
+int auth_known(struct job *j) MUST_CHECK;
+/* Is there a user whose rights are to be judged? */
+bool auth_judges(const struct job *j);
+/* May he? From the decoded request. 1; 0: a database is needed (c->db is NULL); -1. */
+int auth_permit(struct job *j) MUST_CHECK;
+/* After a ROUTE's handler: what its reply must not tell the user; what it changed in his rights. */
+void auth_after(struct job *j);
+
+/* withhold.c: clears what of a reply the user may not know. */
+void withhold(struct job *j);
 
 /* metrics.c */
 struct http_counters;

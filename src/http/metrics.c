@@ -14,6 +14,7 @@
 
 #include "db/db.h"
 #include "http.h"
+#include "registry/webhook_send.h"
 
 enum { THREADS = 16 };
 
@@ -230,6 +231,21 @@ static void pools(const struct http_server *s, struct buf *to)
 	}
 }
 
+static void webhooks(struct buf *to)
+{
+	struct webhook_stats w;
+
+	registry_webhook_stats(&w);
+	number(to, "capstan_webhook_attempts_total", "counter", "Webhook deliveries tried.",
+	       (double)w.attempts);
+	number(to, "capstan_webhook_delivered_total", "counter", "... that the target took.",
+	       (double)w.delivered);
+	number(to, "capstan_webhook_retried_total", "counter", "... that are tried again.",
+	       (double)w.retried);
+	number(to, "capstan_webhook_failed_total", "counter", "... that were given up.",
+	       (double)w.failed);
+}
+
 static unsigned descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -281,5 +297,6 @@ void metrics_write(const struct http_server *s, struct buf *to)
 	       (double)queue_length(s->queue));
 	number(to, "capstan_http_workers", "gauge", "Worker threads.", s->worker_count);
 	pools(s, to);
+	webhooks(to);
 	process(s, to);
 }

@@ -8,6 +8,24 @@
 #include "db/db.h"
 #include "http.h"
 
+int http_welcome(struct ctx *c, struct http_text *t)
+{
+	const char *prefix = http_current()->options.static_prefix;
+
+	(void)c;
+	if (!prefix)
+		prefix = "";
+	buf_addf(&t->body,
+		 "Capstan " CAPSTAN_VERSION ": MLflow's tracking server and model registry.\n\n"
+		 "This version has no web UI. MLflow clients take this address as their tracking "
+		 "URI.\n\n"
+		 "API      %s/api/2.0/mlflow/... of MLflow " MLFLOW_VERSION "; docs/api.md lists it\n"
+		 "Health   %s/livez, %s/readyz?verbose\n"
+		 "Metrics  %s/metrics\n",
+		 prefix, prefix, prefix, prefix);
+	return 0;
+}
+
 int http_health(struct ctx *c, struct http_text *t)
 {
 	(void)c;
@@ -80,12 +98,13 @@ int http_server_info(struct ctx *c, struct http_text *t)
 	(void)c;
 	t->content_type = "application/json";
 	buf_addf(&t->body,
-		 "{\"store_type\":\"SqlStore\",\"workspaces_enabled\":false,\"trace_archival_"
+		 "{\"store_type\":\"SqlStore\",\"workspaces_enabled\":%s,\"trace_archival_"
 		 "enabled\":false,"
 		 "\"multipart_uploads_enabled\":%s,\"multipart_downloads_enabled\":%s,"
 		 "\"presigned_upload_run_id_supported\":true,\"presigned_upload_model_id_"
 		 "supported\":true,"
 		 "\"features_enabled\":{\"gateway\":false}}",
+		 truth(o->workspaces),
 		 truth(o->serve_artifacts && o->multipart_uploads),
 		 truth(o->serve_artifacts && o->multipart_downloads));
 	return 0;

@@ -12,6 +12,8 @@
 /* The MLflow release whose API this is. */
 #define MLFLOW_VERSION "3.17.2"
 
+/* For a browser, while there is no web UI. */
+int http_welcome(struct ctx *c, struct http_text *t) MUST_CHECK;
 int http_health(struct ctx *c, struct http_text *t) MUST_CHECK;
 int http_version(struct ctx *c, struct http_text *t) MUST_CHECK;
 int http_livez(struct ctx *c, struct http_text *t) MUST_CHECK;

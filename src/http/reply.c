@@ -17,6 +17,8 @@ static char last_words[] =
 	"\"The server is out of memory; try again later.\",\"sqlstate\":\"XXM00\","
 	"\"error_class\":\"CLIENT_INTERNAL_ERROR\"}";
 
+static const char challenge[] = "Basic realm=\"mlflow\"";
+
 static int render_error(struct ctx *c, void *arg)
 {
 	struct job *j = arg;
@@ -26,9 +28,25 @@ static int render_error(struct ctx *c, void *arg)
 	return 0;
 }
 
+/* MLflow's auth app answers in text: make_basic_auth_response(), make_forbidden_response(). */
+static const char *auth_text(const struct job *j)
+{
+	static const char forbidden[] = "Permission denied";
+
+	if (j->unknown_user && j->ctx.error.code == UNAUTHENTICATED)
+		return "You are not authenticated. Please see "
+		       "https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow "
+		       "on how to authenticate.";
+	if (j->ctx.principal && j->ctx.error.code == PERMISSION_DENIED && j->ctx.error.message &&
+	    strcmp(j->ctx.error.message, forbidden) == 0)
+		return forbidden;
+	return NULL;
+}
+
 /* What failed is answered as MLflow does; this replaces whatever had been written. */
 static void settle(struct job *j)
 {
+	const char *text = auth_text(j);
 	enum error_code code = j->ctx.error.code;
 
 	if (!code)
@@ -36,6 +54,11 @@ static void settle(struct job *j)
 	j->status = error_status(code);
 	j->content_type = "application/json";
 	stream_end(j);
+	if (text) {
+		j->content_type = "text/html; charset=utf-8"; /* as Flask sends it */
+		j->reply = (struct buf){ .data = (char *)(uintptr_t)text, .size = strlen(text) };
+		return;
+	}
 	if (work_run(&j->ctx, render_error, j)) {
 		j->status = 503;
 		j->reply = (struct buf){ .data = last_words, .size = sizeof(last_words) - 1 };
@@ -96,6 +119,7 @@ static void add_headers(struct job *j, struct reply *r)
 	}
 	reply_header(r, "X-Request-Id", j->ctx.request_id);
 	reply_header(r, "Allow", j->allow);
+	reply_header(r, "WWW-Authenticate", j->status == 401 ? challenge : NULL);
 	if (j->status == 503 || j->status == 429)
 		reply_header(r, "Retry-After", "1");
 	if (j->status == 416 && j->head.total) {
@@ -158,11 +182,13 @@ void reply_cut(struct job *j)
 	settle(j);
 	info = MHD_get_connection_info(j->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	size = snprintf(head, sizeof(head),
-			"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
-			"X-Content-Type-Options: nosniff\r\n%sX-Request-Id: %s\r\nContent-Length: "
-			"%zu\r\n\r\n",
+			"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\n"
+			"X-Content-Type-Options: nosniff\r\n%s%s%s%sX-Request-Id: %s\r\n"
+			"Content-Length: %zu\r\n\r\n",
 			j->status, MHD_get_reason_phrase_for((unsigned)j->status),
-			j->status == 503 ? "Retry-After: 1\r\n" : "",
+			j->content_type, j->status == 503 ? "Retry-After: 1\r\n" : "",
+			j->status == 401 ? "WWW-Authenticate: " : "",
+			j->status == 401 ? challenge : "", j->status == 401 ? "\r\n" : "",
 			j->ctx.request_id ? j->ctx.request_id : "-",
 			j->reply.size);
 	if (!info || size < 0 || (size_t)size >= sizeof(head))

@@ -163,6 +163,16 @@ static bool takes_upload(const struct job *j)
 	       r->method != METHOD_GET;
 }
 
+/* Who asks is known. */
+static int step_user(struct job *j)
+{
+	if (admit_user(j))
+		return -1;
+	conn_phase(j->conn, j->length ? PHASE_BODY : PHASE_WORK);
+	/* Whoever uploads is told where to before the first byte. */
+	return takes_upload(j) ? dispatch(j) : 0;
+}
+
 /* The head is complete. */
 static int step_head(struct job *j, const char *method)
 {
@@ -171,11 +181,7 @@ static int step_head(struct job *j, const char *method)
 	j->state = JOB_BODY;
 	if (admit(j))
 		return -1;
-	conn_phase(j->conn, j->length ? PHASE_BODY : PHASE_WORK);
-	/* Whoever uploads is told where to before the first byte. */
-	if (takes_upload(j))
-		return dispatch(j);
-	return 0;
+	return j->hand ? 0 : step_user(j);
 }
 
 static int step_data(struct job *j, const char *data, size_t *size)
@@ -232,9 +238,12 @@ static int step(struct ctx *c, void *arg)
 	(void)c;
 	if (s->job->state == JOB_HEAD)
 		return step_head(s->job, s->method);
+	/* libmicrohttpd repeats the first call after a suspension in it; the body comes next. */
+	if (s->job->state == JOB_VERDICT) {
+		s->job->state = JOB_BODY;
+		return auth_known(s->job) ? -1 : step_user(s->job);
+	}
 	if (s->job->state == JOB_DECIDE) {
-		/* libmicrohttpd repeats the first call after a suspension in it; the body comes
-		   next. */
 		dispatch_finish(s->job);
 		return s->job->ctx.error.code ? -1 : 0;
 	}
@@ -267,7 +276,8 @@ enum MHD_Result request_step(void *cls, struct MHD_Connection *connection, const
 			     size_t *size, void **state)
 {
 	struct job *j = *state;
-	bool first = j && (j->state == JOB_HEAD || j->state == JOB_DECIDE);
+	bool first = j && (j->state == JOB_HEAD || j->state == JOB_VERDICT ||
+			   j->state == JOB_DECIDE);
 	bool more = *size > 0;
 	struct step s = { .job = j, .method = method, .data = data, .size = size };
 
@@ -295,15 +305,15 @@ enum MHD_Result request_step(void *cls, struct MHD_Connection *connection, const
 static void log_request(const struct job *j, int64_t us)
 {
 	const struct error *e = &j->ctx.error;
-	enum log_level level = j->status >= 500   ? LOG_ERROR
-			       : j->status >= 400 ? LOG_INFO
-						  : LOG_DEBUG;
+	/* What is not part of this server is nothing for its operator to mend. */
+	bool broken = j->status >= 500 && e->code != NOT_IMPLEMENTED;
+	enum log_level level = broken ? LOG_ERROR : j->status >= 400 ? LOG_INFO : LOG_DEBUG;
 
 	if (!log_enabled(level))
 		return;
 	log_event(level, e->code ? "request failed" : "request", "id", j->ctx.request_id, "method",
 		  j->method < METHODS ? method_names[j->method] : "?", "target",
-		  log_fmt("%.300s", j->raw), "status", log_fmt("%d", j->status), "ms",
+		  log_fmt("%.300s", j->raw), "user", j->ctx.user, "status", log_fmt("%d", j->status), "ms",
 		  log_fmt("%lld.%03lld", (long long)(us / 1000), (long long)(us % 1000)), "error",
 		  e->code ? error_name(e->code) : NULL, "message",
 		  e->code && e->message ? log_fmt("%.500s", e->message) : NULL, "detail", e->detail,

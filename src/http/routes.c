@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "absent.h"
 #include "base/arena.h"
 #include "handlers.h"
 
@@ -36,6 +37,7 @@
 #define ROW_STREAM_DB(mount_, method_, path_, handler_, needs_)
 #define ROW_INLINE(mount_, method_, path_, handler_, needs_)
 #define ROW_BLOCKING(mount_, method_, path_, handler_, needs_)
+#define ROW_ABSENT(mount_, method_, path_, reason_)
 #include "rows.h"
 
 #define ROW_(kind_, mount_, method_, path_, handler_, needs_) \
@@ -55,6 +57,9 @@
 	{ ROW_(KIND_INLINE, mount_, method_, path_, handler_, needs_), .call.text = handler_ },
 #define ROW_BLOCKING(mount_, method_, path_, handler_, needs_) \
 	{ ROW_(KIND_BLOCKING, mount_, method_, path_, handler_, needs_), .call.text = handler_ },
+#define ROW_ABSENT(mount_, method_, path_, reason_) \
+	{ .kind = KIND_ABSENT, .mount = mount_, .method = METHOD_##method_, .path = path_, \
+	  .handler = "", .reason = reason_, .needs = NEEDS_SIGNED_IN },
 
 const struct route routes[] = {
 #include "rows.h"

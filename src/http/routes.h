@@ -26,7 +26,10 @@ enum http_method {
 extern const char *const method_names[METHODS];
 enum http_method method_parse(const char *name);
 
-enum route_kind { KIND_ROUTE, KIND_WRITE, KIND_STREAM, KIND_STREAM_DB, KIND_INLINE, KIND_BLOCKING };
+enum route_kind {
+	KIND_ROUTE, KIND_WRITE, KIND_STREAM, KIND_STREAM_DB, KIND_INLINE, KIND_BLOCKING,
+	KIND_ABSENT                     /* 501; refused with the head */
+};
 enum route_mount { MOUNT_BOTH, MOUNT_AJAX, MOUNT_ROOT };
 
 struct route {
@@ -34,7 +37,8 @@ struct route {
 	enum route_mount mount;
 	enum http_method method;
 	const char *path;               /* as in routes.def */
-	const char *handler;
+	const char *handler;            /* ABSENT: "" */
+	const char *reason;             /* ABSENT: why */
 	enum http_permission needs;
 	const struct record *request;   /* ROUTE, WRITE */
 	const struct record *reply;

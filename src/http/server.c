@@ -227,7 +227,8 @@ static bool take_options(struct http_server *s, const struct http_options *o)
 	p = malloc(strlen(prefix) + 2);
 	s->options.static_prefix = p;
 	s->guard = guard_new(o->allowed_hosts, o->cors_allowed_origins);
-	if (!p || !s->options.host || !s->options.x_frame_options || !s->guard)
+	s->facts = o->auth ? facts_new() : NULL;
+	if ((o->auth && !s->facts) || !p || !s->options.host || !s->options.x_frame_options || !s->guard)
 		return false;
 	for (char *x = (char *)(uintptr_t)s->options.x_frame_options; *x; x++) {
 		if (*x >= 'a' && *x <= 'z')
@@ -247,6 +248,7 @@ static void dispose(struct http_server *s)
 	if (s->listener >= 0)
 		close(s->listener);
 	guard_free(s->guard);
+	facts_free(s->facts);
 	free((void *)(uintptr_t)s->options.host);
 	free((void *)(uintptr_t)s->options.x_frame_options);
 	free((void *)(uintptr_t)s->options.static_prefix);

@@ -133,6 +133,12 @@ int target_parse(struct ctx *c, const char *raw, struct target *ret)
 	return query ? decode_query(c, query + 1, ret) : 0;
 }
 
+int target_form(struct ctx *c, const char *body, struct target *ret)
+{
+	*ret = (struct target){ 0 };
+	return decode_query(c, body, ret);
+}
+
 const char *target_argument(const struct target *t, const char *name)
 {
 	for (size_t i = 0; i < t->count; i++) {

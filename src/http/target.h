@@ -27,6 +27,9 @@ struct target {
    "%00", as with MLflow; in an argument it is refused. */
 int target_parse(struct ctx *c, const char *raw, struct target *ret) MUST_CHECK;
 
+/* The arguments of a posted form; path stays NULL. */
+int target_form(struct ctx *c, const char *body, struct target *ret) MUST_CHECK;
+
 /* First value of an argument, NULL: absent. */
 const char *target_argument(const struct target *t, const char *name);
 

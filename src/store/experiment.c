@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "page.h"
+#include "store/grant.h"
 
 enum {
 	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS, EXPERIMENT_BY_NAME,
@@ -117,15 +118,20 @@ const char *store_experiment_uri(struct arena *a, const char *location, const ch
 	return arena_printf(a, "%.*s%s%s%s", (int)end, location, slash, path, location + end);
 }
 
-int store_experiment_create(struct ctx *c, const struct new_experiment *e, const char **id,
-                            bool *deleted)
+struct creation {
+	const struct new_experiment *experiment;
+	struct outcome out;
+};
+
+/* The one statement, and its maker's right to manage what it made. */
+static int create(struct ctx *c, void *arg)
 {
+	struct creation *n = arg;
+	const struct new_experiment *e = n->experiment;
 	const char *location = store_experiment_uri(c->arena, e->artifact_root, "");
 	size_t end = path_end(location);
 	const char **keys = NEW_ARRAY(c->arena, e->tags.count, const char *);
 	const char **values = NEW_ARRAY(c->arena, e->tags.count, const char *);
-	struct outcome out = { 0 };
-	int got;
 
 	for (size_t i = 0; i < e->tags.count; i++) {
 		const struct tag *tag = LIST_AT(struct tag, &e->tags, i);
@@ -133,18 +139,31 @@ int store_experiment_create(struct ctx *c, const struct new_experiment *e, const
 		keys[i] = tag->key;
 		values[i] = tag->value ? tag->value : "";
 	}
-	got = db_one(c, &stmts[EXPERIMENT_CREATE],
-	             ARGS(TEXT(e->name), TEXT(e->artifact_location),
-	                  TEXT(arena_strndup(c->arena, location, end)), TEXT(location + end),
-	                  BIGINT(e->now),
-	                  TEXTS(keys, e->tags.count), TEXTS(values, e->tags.count)),
-	             &outcome_record, &out);
-	if (got < 0)
+	n->out = (struct outcome){ 0 };
+	if (db_one(c, &stmts[EXPERIMENT_CREATE],
+	           ARGS(TEXT(e->name), TEXT(e->artifact_location),
+	                TEXT(arena_strndup(c->arena, location, end)), TEXT(location + end),
+	                BIGINT(e->now),
+	                TEXTS(keys, e->tags.count), TEXTS(values, e->tags.count)),
+	           &outcome_record, &n->out) < 0)
 		return -1;
-	*id = out.id;
-	*deleted = out.deleted && *out.deleted;
+	if (n->out.id)
+		store_grant_manage_queue(c, "experiment", n->out.id);
+	return 0;
+}
+
+int store_experiment_create(struct ctx *c, const struct new_experiment *e, const char **id,
+                            bool *deleted)
+{
+	struct creation n = { .experiment = e };
+
+	/* Without users the one statement is its own transaction. */
+	if (c->user ? tx_run(c, create, &n) : create(c, &n))
+		return -1;
+	*id = n.out.id;
+	*deleted = n.out.deleted && *n.out.deleted;
 	/* No row at all: another one took the name this very moment. */
-	return out.id ? 1 : 0;
+	return n.out.id ? 1 : 0;
 }
 
 int store_experiment_default(struct ctx *c, const char *artifact_root, int64_t now)
