@@ -33,9 +33,10 @@ bad 'functions longer than 70 lines' "$(awk '
 	FNR == 1 { open = 0 }
 	/^\{/ { open = FNR }
 	/^\}/ { if (open && FNR - open - 1 > 70) print FILENAME ":" open ": " FNR - open - 1; open = 0 }' $code)"
+# exchange/ reads the databases of MLflow itself: its schema, not ours.
 bad 'SQL outside of store, search and db' \
 	"$(grep -nE '"[^"]*(SELECT .* FROM|INSERT INTO|UPDATE .* SET|DELETE FROM) ' $(sources 'src/*.c' |
-		grep -vE '^src/(store|search|db)/'))"
+		grep -vE '^src/(store|search|db|exchange/(mlflow|source)_)'))"
 bad 'libpq outside of db' "$(grep -ln 'libpq-fe.h' $code | grep -v '^src/db/')"
 bad 'libmicrohttpd outside of http' "$(grep -ln 'microhttpd.h' $code | grep -v '^src/http/')"
 bad 'unfinished' "$(grep -nE '\b(TODO|FIXME|XXX|HACK)\b' $code)"

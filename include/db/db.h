@@ -133,7 +133,7 @@ int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct r
 		struct list *out) MUST_CHECK;
 
 /* The same, planned for these very values, for SQL whose best plan depends on them. Nothing is
- * kept. */
+ * kept. r NULL: rows ignored. */
 int db_list_once(struct ctx *c, const char *sql, struct db_args a, const struct record *r,
 		 struct list *out) MUST_CHECK;
 

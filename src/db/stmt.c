@@ -165,7 +165,7 @@ int db_list_sql(struct ctx *c, const char *sql, struct db_args a, const struct r
 int db_list_once(struct ctx *c, const char *sql, struct db_args a, const struct record *r,
 		 struct list *out)
 {
-	assert(r && out);
+	assert(out);
 	pipeline_add(c, &(struct item){ .sql = sql, .once = true, .record = r, .list = out }, a);
 	return db_flush(c);
 }

@@ -8,6 +8,9 @@ CREATE TABLE registered_models (
 	description     text,
 	last_version    integer NOT NULL DEFAULT 0,
 	prompt          boolean NOT NULL DEFAULT false,     -- has the tag mlflow.prompt.is_prompt = true
+	-- Another one after each change of what registered-models/search shows of the model: memories of it go by this.
+	-- A time, so that a database put back to an earlier state never says the same of something else.
+	revision        bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
 	CONSTRAINT registered_models_name UNIQUE (name)
 );
 -- The two orders of searches, which show either kind.
