@@ -159,6 +159,12 @@ pytest_step api-sanitize CAPSTAN_BINARY="$root/build/sanitize/capstan" CAPSTAN_T
 if [ -d tests/differential ]; then
 	pytest_step differential -- tests/differential
 fi
+need python-clients sh tools/venv.sh clients
+need others-clients sh tools/clients.sh
+usual=$python
+python=$(sh tools/venv.sh clients)
+pytest_step clients -- tests/clients
+python=$usual
 one_step checks sh tests/checks.sh build/release/capstan
 # Faults and attacks: on the build that sees every memory error, and on the one that users run.
 CAPSTAN_FULL=

@@ -4,14 +4,15 @@
 #
 # The Debian packages that the project needs, in one place.
 #
-#   sh tools/packages.sh list [run|build|test|example|bench]...    print them
-#   sh tools/packages.sh install [run|build|test|example|bench]... install what is missing (with sudo unless root)
+#   sh tools/packages.sh list [run|build|test|clients|example|bench]...    print them
+#   sh tools/packages.sh install [run|build|test|clients|example|bench]... install what is missing (with sudo unless root)
 set -eu
 
-run='postgresql libpq5 libcurl4 libjansson4 libyaml-0-2 libssl3'
-build='build-essential cmake ninja-build pkg-config libpq-dev libcurl4-openssl-dev libjansson-dev libyaml-dev
+run='postgresql libpq5 libcurl4 libjansson4 libyaml-0-2 libsqlite3-0 libssl3'
+build='build-essential cmake ninja-build pkg-config libpq-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsqlite3-dev
 libssl-dev libgnutls28-dev libcmocka-dev dpkg-dev ca-certificates'
 test='postgresql python3 python3-venv python3-pip procps iproute2 curl clang clang-format strace'
+clients='default-jdk-headless maven nodejs npm'
 example='python3 python3-venv curl ca-certificates'
 bench='wrk postgresql-contrib'
 
@@ -26,6 +27,7 @@ names() {
 		run) echo $run ;;
 		build) echo $build ;;
 		test) echo $test ;;
+		clients) echo $clients ;;
 		example) echo $example ;;
 		bench) echo $bench ;;
 		*) usage ;;
