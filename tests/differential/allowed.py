@@ -25,6 +25,7 @@ DATABASE = "MLflow lets its database refuse and shows the SQL"
 MALFORMED = "MLflow takes what it cannot parse for an empty object"
 NAMELESS = "MLflow stores an entity without a name"
 TEXT_ONLY = "no NUL, lone surrogates or invalid UTF-8 anywhere"
+FRAGMENT = "no fragments in places: they hide what is opened"
 BACKSLASH = "no backslash, drive, '.' or invalid UTF-8 in artifact paths"
 PASSIVE = "nothing that a browser would run"
 # more
@@ -43,6 +44,55 @@ EXTREMES = "our samples keep minima and maxima"
 OTHER_ERRORS = "one kind of error document"
 
 ALLOWED = {
+    "registry search": [
+        ("GET registered-models/search *IS*NULL*", PAGE_500, "200 *", 2, MORE),
+        ("GET registered-models/search *tags.a IN *", INVALID + "Expected a quoted string *", "200 *", 1, MORE),
+        ("GET registered-models/search *x'; name*", INVALID + "Search filter contained multiple *",
+            INVALID + "Search filter contained multiple *", 1, WORDS),
+        ("GET registered-models/search *", INVALID + "Invalid clause(s) in filter string: *", "200 *", 3, MORE),
+        ("GET model-versions/search *IN (x)*", PAGE_500, INVALID + "While parsing a list *", 1, CRASH),
+        ("GET model-versions/search *source = *", INVALID + "Invalid clause(s) in filter string: source*",
+            INVALID + "Invalid attribute key 'source'*", 1, WORDS),
+        ("GET model-versions/search * OR *", INVALID + "Invalid clause(s) in filter string: OR*", "200 *", 1, MORE),
+        ("GET model-versions/search *IS NULL*", PAGE_500, "200 *", 1, MORE),
+        ("GET *s/search *[\"name\", \"name\"]}", ERROR_500, INVALID + "*", 2, CRASH),
+        ("GET registered-models/search *`name`\"}", INVALID + "Invalid order by key*", "200 *", 1, MORE),
+        ("GET model-versions/search *order_by\": \"version\"}", INVALID + "Invalid order_by clause*",
+            INVALID + "Invalid attribute key 'version'*", 1, WORDS),
+        ('GET registered-models/search {"max_results": 0,*', "200 *", "200 *", 1, "a token for a page of nothing"),
+        ('GET registered-models/search {"max_results": -1,*', "200 *", INVALID + "Invalid value for max_results*", 1,
+            "less than nothing"),
+    ],
+    "webhooks": [
+        ("POST webhooks*", PAGE_500, INVALID + "A webhook event must have an entity and an action.*", 6, CRASH),
+        ("POST webhooks *", SQL, INVALID + "Webhook event 'registered_model.created' is listed twice.*", 1, DATABASE),
+        ("POST webhooks *", SQL, LONG, 2, DATABASE),
+    ],
+    "registered models": [
+        ('POST registered-models/create {"name": "x<257>"}', SQL, LONG, 1, DATABASE),
+        ('POST registered-models/create * 8", "tags": *', "200 *", TYPE, 1, IGNORED),
+        ('POST registered-models/create * 13", "tags": *', INVALID + 'Invalid value ""*', TYPE, 1, WORDS),
+        ('POST registered-models/rename *"$u one"}', "400 RESOURCE_ALREADY_EXISTS: *(psycopg2*",
+            "400 RESOURCE_ALREADY_EXISTS: Registered Model (name=* one) already exists. {*", 1, DATABASE),
+        ('POST registered-models/rename *x<257>"}', SQL, LONG, 1, DATABASE),
+    ],
+    "model versions": [
+        ('POST model-versions/create *x<501>"}', INVALID + "Invalid model version source: *", LONG, 1, WORDS),
+        ('POST model-versions/create *"value": 5}]}', "200 *", TYPE, 1, IGNORED),
+    ],
+    "model version sources": [
+        ('POST model-versions/create *"gs://b/x#y"}', "200 *",
+            INVALID + "Invalid model version source: *fragments or params.*", 1, FRAGMENT),
+        ("POST model-versions/create *", INVALID + "'source' cannot use the * Set the MLFLOW_ALLOWED_HOST_*",
+            INVALID + "'source' cannot use the * scheme: *", 10, "no such setting"),
+        ("POST model-versions/create *", INVALID + "Invalid model version source: '*'. To use a local path*",
+            INVALID + "Invalid model version source: '*'. To use a local path*", 7,
+            "MLflow says where its server runs"),
+    ],
+    "model stages": [
+        ('POST model-versions/transition-stage *true}', "500 INTERNAL_ERROR: Model version transition cannot archive *",
+            INVALID + "Model version transition cannot archive *", 2, "the client's mistake"),
+    ],
     "experiments": [
         ('POST experiments/create {"name": "$u e"}',
             "400 RESOURCE_ALREADY_EXISTS: Experiment(name=* e) already exists. Error: (psycopg2*",

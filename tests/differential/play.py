@@ -21,10 +21,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 HEADERS = ("Content-Type", "Content-Disposition", "Content-Range")
 # MLflow reads these from relations without an order.
-SETS = {"tags", "params", "data.metrics", "model_inputs", "model_outputs", "dataset_inputs"}
-HEX = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
+SETS = {"tags", "params", "data.metrics", "model_inputs", "model_outputs", "dataset_inputs", "events"}
+HEX = re.compile(r"\b(?:(?:m-)?[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 NAME = re.compile(r"^[a-z]+-[a-z]+-\d{1,4}$")
-PLACES = {"message", "artifact_uri", "artifact_location", "root_uri"}
+PLACES = {"message", "artifact_uri", "artifact_location", "root_uri", "source"}
 RUN = re.compile(r"(.)\1{63,}")
 POSITION = re.compile(r" \(at position \d+\)$")
 SET = re.compile(r"'?\{('[^{}]*')\}'?")

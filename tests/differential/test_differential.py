@@ -12,12 +12,14 @@ import pytest
 import table_experiments
 import table_models
 import table_protocol
+import table_registry
 import table_runs
 import table_search
 from allowed import ALLOWED
 from play import Player
 
-SCRIPTS = {name: script for table in (table_experiments, table_runs, table_search, table_models, table_protocol)
+SCRIPTS = {name: script for table in (table_experiments, table_runs, table_search, table_models, table_registry,
+           table_protocol)
            for name, script in table.SCRIPTS.items()}
 
 
