@@ -4,6 +4,7 @@
 """Requests per second of Capstan and of MLflow on the same PostgreSQL, as a table of ratios: see run.sh."""
 
 import argparse
+import base64
 import contextlib
 import os
 import pathlib
@@ -17,6 +18,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
+
+import seed
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "api"))
@@ -36,8 +39,12 @@ WORKLOADS = [
     ("get-run", 32, False),
     ("search-rows", 32, False),
     ("search-filter", 32, False),
+    ("model-search", 32, False),
+    ("model-search-tag", 32, False),
+    ("version-search", 32, False),
+    ("version-create", 32, False),
+    ("alias-set", 32, False),
 ]
-RUNS = 10_000
 IDLE = 10_000
 
 
@@ -97,77 +104,11 @@ def start(server):
     return (time.monotonic() - began) * 1000
 
 
-def fill(server):
-    """The experiment to search in, through REST: each server writes as it does."""
-    session = requests.Session()
-    api = server.url + "/api/2.0/mlflow/"
-    experiment = session.post(api + "experiments/create", json={"name": "bench"}).json()[
-        "experiment_id"
-    ]
-
-    def one(n):
-        s = sessions[n % len(sessions)]
-        made = s.post(
-            api + "runs/create",
-            json={"experiment_id": experiment, "start_time": 1_600_000_000_000 + n},
-        ).json()
-        run = made["run"]["info"]["run_id"]
-        body = {
-            "run_id": run,
-            "metrics": [
-                {"key": f"m{i}", "value": (n * (i + 7) % 1000) / 1000, "timestamp": n, "step": 0}
-                for i in range(10)
-            ],
-            "params": [{"key": f"p{i}", "value": str(n % (5 + i))} for i in range(10)],
-            "tags": [{"key": f"t{i}", "value": str(n % (3 + i))} for i in range(5)],
-        }
-        assert s.post(api + "runs/log-batch", json=body).status_code == 200
-        return run
-
-    sessions = [requests.Session() for _ in range(16)]
-    with ThreadPoolExecutor(len(sessions)) as pool:
-        return experiment, list(pool.map(one, range(RUNS)))
-
-
-def copy_to_mlflow(connection, name):
-    """MLflow would take an hour over REST: the same runs by SQL."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time)"
-            " VALUES (%s, 'mlflow-artifacts:/bench', 'active', 0, 0) RETURNING experiment_id",
-            (name,),
-        )
-        experiment = cursor.fetchone()[0]
-        cursor.execute(
-            "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
-            " source_version, lifecycle_stage, artifact_uri, experiment_id)"
-            " SELECT md5(n::text), 'run-' || n, 'UNKNOWN', '', '', '', 'RUNNING', 1600000000000 + n, '', 'active',"
-            " 'mlflow-artifacts:/bench/' || md5(n::text) || '/artifacts', %s FROM generate_series(0, %s) n",
-            (experiment, RUNS - 1),
-        )
-        for table in ("metrics", "latest_metrics"):
-            cursor.execute(
-                f"INSERT INTO {table} (run_uuid, key, value, timestamp, step, is_nan) SELECT md5(n::text), 'm' || i,"
-                f" (n * (i + 7) %% 1000) / 1000.0, n, 0, false FROM generate_series(0, %s) n, generate_series(0, 9) i",
-                (RUNS - 1,),
-            )
-        cursor.execute(
-            "INSERT INTO params (run_uuid, key, value) SELECT md5(n::text), 'p' || i, (n %% (5 + i))::text"
-            " FROM generate_series(0, %s) n, generate_series(0, 9) i",
-            (RUNS - 1,),
-        )
-        cursor.execute(
-            "INSERT INTO tags (run_uuid, key, value) SELECT md5(n::text), 't' || i, (n %% (3 + i))::text"
-            " FROM generate_series(0, %s) n, generate_series(0, 4) i",
-            (RUNS - 1,),
-        )
-        cursor.execute("SELECT md5(n::text) FROM generate_series(0, %s) n", (RUNS - 1,))
-        return str(experiment), [row[0] for row in cursor.fetchall()]
-
-
 class Target:
-    def __init__(self, name, server, folder):
+    def __init__(self, name, server, folder, user=None):
         self.name, self.server, self.folder = name, server, folder
+        self.session = requests.Session()
+        self.session.auth = user
         self.rates, self.errors = {}, 0
 
     def prepare(self, experiment, runs):
@@ -177,18 +118,15 @@ class Target:
             f.write("\n".join(runs) + "\n")
         # what is written goes to runs of another experiment than what is searched
         api = self.server.url + "/api/2.0/mlflow/"
-        self.written = requests.post(api + "experiments/create", json={"name": "written"}).json()[
-            "experiment_id"
-        ]
+        made = self.session.post(api + "experiments/create", json={"name": "written"}).json()
+        self.written = made["experiment_id"]
         self.written_file = self.runs_file + "-written"
         made = [
-            requests.post(api + "runs/create", json={"experiment_id": self.written}).json()["run"][
-                "info"
-            ]["run_id"]
+            self.session.post(api + "runs/create", json={"experiment_id": self.written}).json()
             for _ in range(64)
         ]
         with open(self.written_file, "w") as f:
-            f.write("\n".join(made) + "\n")
+            f.write("\n".join(run["run"]["info"]["run_id"] for run in made) + "\n")
 
     def load(self, workload, connections, seconds):
         writes = workload.startswith("log-") or workload == "create-run"
@@ -207,6 +145,9 @@ class Target:
             self.written if writes else self.experiment,
             self.written_file if writes else self.runs_file,
         ]
+        if self.session.auth:
+            words = base64.b64encode(":".join(self.session.auth).encode()).decode()
+            command.append(f"Basic {words}")
         out = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120)
         line = next(ln for ln in out.stdout.splitlines() if ln.startswith("RESULT"))
         _, total, bad, duration, p50, p99 = line.split()
@@ -355,6 +296,39 @@ def speed(targets, cluster, arguments, workloads):
     )
 
 
+def auth_cost(cluster, folder, arguments):
+    """The same work with nobody signed in, and by a user who may write one experiment."""
+    admin, user = ("admin", "an admin's password"), ("writer", "a writer's password")
+    targets, found = [], {}
+    try:
+        for name, flags in (("open", []), ("basic auth", ["--app-name", "basic-auth"])):
+            server = capstan_server.Server(*flags, backend=cluster.database(f"auth-{len(targets)}"))
+            if flags:
+                server.env = {**server.env, "MLFLOW_AUTH_ADMIN_USERNAME": admin[0], "MLFLOW_AUTH_ADMIN_PASSWORD": admin[1]}
+            targets.append(Target(name, server, folder, user if flags else None))
+            start(server)
+            if flags:
+                made = {"username": user[0], "password": user[1]}
+                reply = requests.post(f"{server.url}/api/2.0/mlflow/users/create", json=made, auth=admin)
+                assert reply.status_code == 200, reply.text
+            targets[-1].prepare("0", [])
+            shutil.copy(targets[-1].written_file, targets[-1].runs_file)
+        for _ in range(2 * arguments.rounds):
+            for workload in ("log-metric", "get-run"):
+                for target in targets:
+                    rate, _, _ = target.load(workload, 32, arguments.seconds)
+                    found.setdefault((workload, target.name), []).append(rate)
+    finally:
+        for target in targets:
+            target.server.close()
+    rows = []
+    for workload in ("log-metric", "get-run"):
+        plain, guarded = (statistics.median(found[workload, t.name]) for t in targets)
+        rows.append([workload, 32, figure(plain), figure(guarded), f"{(1 - guarded / plain) * 100:.1f} %"])
+    table(["requests/s", "conns", *(t.name for t in targets), "cost"], rows)
+    return targets
+
+
 def memory(targets, starts, arguments):
     rows = []
     for target in targets:
@@ -429,10 +403,10 @@ def main():
             took = start(server)
             starts[name] = (took, megabytes(server), status(server, "Threads:"))
             if name == "capstan":
-                found = fill(server)
+                found = seed.fill(server)
             else:
                 with contextlib.closing(cluster.connect(name)) as connection:
-                    found = copy_to_mlflow(connection, "bench")
+                    found = seed.copy_to_mlflow(connection, "bench")
             targets[-1].prepare(*found)
             with contextlib.closing(
                 cluster.connect(name)
@@ -440,7 +414,8 @@ def main():
                 cursor.execute("VACUUM ANALYZE")
         speed(targets, cluster, arguments, workloads)
         memory(targets, starts, arguments)
-        for target in targets:
+        guarded = [] if arguments.only else auth_cost(cluster, folder, arguments)
+        for target in targets + guarded:
             if target.errors:
                 print(f"{target.name}: {target.errors} requests failed or timed out (not counted)")
     finally:

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The Capstan Authors
 --
--- wrk's requests: wrk -s load.lua URL -- WORKLOAD EXPERIMENT RUN_IDS_FILE
+-- wrk's requests: wrk -s load.lua URL -- WORKLOAD EXPERIMENT RUN_IDS_FILE [AUTHORIZATION]
 
 local api = "/api/2.0/mlflow/"
 local headers = { ["Content-Type"] = "application/json" }
@@ -45,6 +45,11 @@ local function search(more)
 	end
 end
 
+-- one of the 20,000 of seed.py
+local function any_model()
+	return string.format("model-%05d", math.random(0, 19999))
+end
+
 local workloads = {
 	["log-metric"] = log_metric,
 	["log-batch-10"] = log_batch(10),
@@ -59,6 +64,24 @@ local workloads = {
 	["search-rows"] = search(""),
 	["search-filter"] = search(',"filter":"metrics.m1 > 0.5 and params.p1 = \'3\' and tags.t1 = \'1\'",' ..
 		'"order_by":["metrics.m0 DESC"]'),
+	["model-search"] = function()
+		return "GET", string.format("registered-models/search?max_results=100&filter=name%%20LIKE%%20%%27model-%03d%%25%%27",
+			math.random(0, 199)), nil
+	end,
+	["model-search-tag"] = function()
+		return "GET", string.format("registered-models/search?max_results=100&order_by=timestamp%%20DESC" ..
+			"&filter=tags.team%%20%%3D%%20%%27team%%20%d%%27", math.random(0, 39)), nil
+	end,
+	["version-search"] = function()
+		return "GET", string.format("model-versions/search?max_results=100&filter=name%%3D%%27%s%%27", any_model()), nil
+	end,
+	["version-create"] = function()
+		return "POST", "model-versions/create", string.format('{"name":"%s","source":"s3://bucket/new"}', any_model())
+	end,
+	["alias-set"] = function()
+		return "POST", "registered-models/alias", string.format('{"name":"%s","alias":"champion","version":"%d"}',
+			any_model(), math.random(1, 2))
+	end,
 	["health"] = function()
 		return "GET", nil, nil
 	end,
@@ -69,6 +92,7 @@ function init(args)
 	step = math.random(1, 2000000000)
 	make = workloads[args[1]]
 	experiment = args[2]
+	headers["Authorization"] = args[4]
 	for line in io.lines(args[3]) do
 		runs[#runs + 1] = line
 	end
