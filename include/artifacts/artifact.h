@@ -140,6 +140,9 @@ int artifacts_presigned_upload(struct ctx *c, const struct presigned_upload *in,
 			       struct empty *out) MUST_CHECK;
 int artifacts_get(struct ctx *c, const struct stream_request *r, struct stream *s) MUST_CHECK;
 int artifacts_ui_upload(struct ctx *c, const struct stream_request *r, struct stream *s) MUST_CHECK;
+/* Of a model version; ?name=&version=&path= */
+int artifacts_version_get(struct ctx *c, const struct stream_request *r,
+			  struct stream *s) MUST_CHECK;
 int artifacts_model_get(struct ctx *c, const struct stream_request *r, struct stream *s) MUST_CHECK;
 
 int artifacts_proxy_list(struct ctx *c, const struct list_proxy_artifacts *in,

@@ -16,9 +16,13 @@ int cli_main(int argc, char *const *argv);
 int cli_serve(struct ctx *c, const struct cli_values *v) MUST_CHECK;
 int cli_gc(struct ctx *c, const struct cli_values *v) MUST_CHECK;
 int cli_upgrade(struct ctx *c, const struct cli_values *v) MUST_CHECK;
+int cli_import(struct ctx *c, const struct cli_values *v) MUST_CHECK;
+int cli_promote(struct ctx *c, const struct cli_values *v) MUST_CHECK;
 
 extern const struct cli_command cli_serve_command;
 extern const struct cli_command cli_gc_command;
 extern const struct cli_command cli_upgrade_command;
+extern const struct cli_command cli_import_command;
+extern const struct cli_command cli_promote_command;
 
 #endif

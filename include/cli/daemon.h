@@ -12,12 +12,14 @@
 #include "cli/home.h"
 #include "cli/option.h"
 
+struct auth;
 struct blob;
 struct committer;
 struct db_pool;
 struct db_private;
 struct http_server;
 struct transfer_engine;
+struct webhook_loop;
 
 struct daemon {
 	const struct cli_values *values; /* of cli_serve_command */
@@ -30,8 +32,12 @@ struct daemon {
 	struct db_pool *read_pool;
 	struct db_pool *commit_pool;
 	struct committer *committer;
+	struct db_pool *auth_pool; /* NULL: auth takes the readers' connections */
+	struct auth *auth;         /* NULL: no user accounts */
 	struct blob *root;
 	struct transfer_engine *transfers;
+	struct db_pool *webhook_pool;
+	struct webhook_loop *webhooks;
 	struct http_server *http;
 };
 

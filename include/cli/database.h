@@ -9,6 +9,8 @@
 #ifndef CLI_DATABASE_H
 #define CLI_DATABASE_H
 
+#include <stdbool.h>
+
 #include "base/ctx.h"
 #include "cli/home.h"
 
@@ -19,6 +21,7 @@ struct cli_database_options {
 	const char *data_dir;
 	const char *pg_bin_dir;
 	const char *run_as;
+	bool create; /* make the private one where there is none */
 };
 
 struct cli_database {

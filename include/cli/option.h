@@ -37,12 +37,15 @@ struct cli_option {
 	const char *topic;   /* heading in the help: set where a new one begins */
 	const char *unused;  /* why it changes nothing here: accepted with a warning */
 	const char *refused; /* why it cannot be had: an error when asked for */
+	bool many;           /* may be given again: the texts, with newlines between */
+	bool required;
 	const char *help;
 };
 
 struct cli_command {
 	const char *name;        /* "serve", "db upgrade" */
-	const char *positional;  /* the one positional argument in the help: "[URL]"; NULL: none */
+	const char *positional;  /* the positional arguments in the help: "[URL]"; NULL: none */
+	int positionals;         /* how many there must be; 0: at most one */
 	const char *summary;     /* one line */
 	const char *description; /* text above the options */
 	const struct cli_option *options;
@@ -56,6 +59,7 @@ struct cli_values {
 	const char **text; /* per option; NULL: not given and no default; switches: "1" or "0" */
 	enum cli_source *source;
 	const char *positional; /* NULL: none */
+	const char *positional2; /* where the command has two */
 	bool help, help_markdown;
 };
 

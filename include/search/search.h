@@ -70,7 +70,8 @@ struct search_order_field {             /* logged_models/search order_by element
 
 /*
  * The statement that finds a page: columns `id bigint` (of experiments, runs, logged_models or
- * registered_models; of a model version that of its model, with `version integer`), `position
+ * registered_models, with `revision bigint`; of a model version that of its model, with `version
+ * integer`), `position
  * text[]` (the sort values of row max_results, for the next token; NULL in the others),
  * in order, at most max_results + 1 rows. Meant to be run as it is or as the body of a CTE; its
  * arguments are $1..$n, further ones may be appended from args.count + 1.

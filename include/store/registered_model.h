@@ -43,6 +43,7 @@ struct model_version {
 extern const struct record model_version_record;
 
 struct registered_model {
+	const char *whole;              /* its JSON; then the other members are not set: as searches find it */
 	const char *name;
 	const int64_t *creation_timestamp;
 	const int64_t *last_updated_timestamp;

@@ -74,8 +74,12 @@ void record_write(struct buf *to, const struct record *r, const void *in)
 
 	if (r->fields->flags & WHOLE) /* it is the first of the table then */
 		memcpy(&whole, (const char *)in + r->fields->offset, sizeof(whole));
-	if (whole) {
+	if (whole && !to->data) {
 		buf_adopt(to, whole, strlen(whole));
+		return;
+	}
+	if (whole) {
+		buf_add(to, whole);
 		return;
 	}
 	buf_addc(to, '{');

@@ -47,6 +47,8 @@ static const struct {
 	{ { "server", NULL }, &cli_serve_command, cli_serve },
 	{ { "gc", NULL }, &cli_gc_command, cli_gc },
 	{ { "db", "upgrade" }, &cli_upgrade_command, cli_upgrade },
+	{ { "import", NULL }, &cli_import_command, cli_import },
+	{ { "promote", NULL }, &cli_promote_command, cli_promote },
 	{ { "version", NULL }, &version_command, version },
 	{ { "routes", NULL }, &routes_command, routes },
 };

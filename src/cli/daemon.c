@@ -7,17 +7,22 @@
 #include <unistd.h>
 
 #include "artifacts/artifact.h"
-#include "artifacts/artifact.h"
 #include "artifacts/transfer.h"
+#include "auth/auth.h"
+#include "auth/config.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "blob/blob.h"
 #include "cli/serve.h"
+#include "cli/webhook_key.h"
 #include "db/db.h"
 #include "db/migrate.h"
 #include "db/private.h"
 #include "db/uri.h"
 #include "http/server.h"
+#include "net/net.h"
+#include "reconcile/webhook.h"
+#include "registry/webhook.h"
 #include "store/write.h"
 #include "tracking/tracking.h"
 
@@ -26,7 +31,9 @@ enum {
 	STATEMENT_TIMEOUT_MS = 10000,
 	CONNECT_MS = 10000,
 	TRANSFER_THREADS = 4,
-	SPARE_CONNECTIONS = 8, /* of the private PostgreSQL: migrations, gc, psql */
+	AUTH_CONNECTIONS = 2, /* a login waits for no search */
+	AUTH_CONNECTIONS_FROM = 6,
+	SPARE_CONNECTIONS = 8 + WEBHOOK_CONNECTIONS, /* of the private PostgreSQL: migrations, gc, psql */
 };
 
 static int open_database(struct ctx *c, struct daemon *d)
@@ -78,6 +85,13 @@ static int open_pools(struct ctx *c, struct daemon *d)
 
 	d->committers = total >= 2 * COMMITTERS ? COMMITTERS : 1;
 	d->readers = total - d->committers;
+	if (d->values->text[SERVE_APP_NAME] && total >= AUTH_CONNECTIONS_FROM) {
+		d->readers -= AUTH_CONNECTIONS;
+		o.size = AUTH_CONNECTIONS;
+		d->auth_pool = db_pool_new(&o);
+		if (!d->auth_pool)
+			return fail(c, INTERNAL_ERROR, "No memory for the database connections.");
+	}
 	o.size = d->readers;
 	d->read_pool = db_pool_new(&o);
 	o.size = d->committers;
@@ -94,6 +108,27 @@ static int open_pools(struct ctx *c, struct daemon *d)
 	d->committer = committer_new(d->commit_pool, d->committers);
 	return d->committer ? 0
 			    : fail(c, INTERNAL_ERROR, "No memory or threads for the committer.");
+}
+
+static int open_auth(struct ctx *c, struct daemon *d, const struct auth_config *config)
+{
+	const char *const *text = d->values->text;
+
+	if (!text[SERVE_APP_NAME])
+		return 0;
+	struct auth_options o = {
+		.pool = d->auth_pool ? d->auth_pool : d->read_pool,
+		.default_permission = config->default_permission,
+		.admin_username = text[SERVE_AUTH_ADMIN_USERNAME] ? text[SERVE_AUTH_ADMIN_USERNAME]
+								  : config->admin_username,
+		.admin_password = text[SERVE_AUTH_ADMIN_PASSWORD] ? text[SERVE_AUTH_ADMIN_PASSWORD]
+								  : config->admin_password,
+		.secret_key = text[SERVE_FLASK_SECRET_KEY],
+		.cache_limit = config->cache_limit,
+		.cache_ttl_ms = config->cache_ttl_ms,
+	};
+	d->auth = auth_new(c, &o);
+	return d->auth ? 0 : -1;
 }
 
 /* Where new experiments keep their artifacts, as MLflow decides it. */
@@ -123,6 +158,30 @@ static int open_artifacts(struct ctx *c, struct daemon *d)
 		       : fail(c, INTERNAL_ERROR, "No memory or threads for artifact transfers.");
 }
 
+static int open_webhooks(struct ctx *c, struct daemon *d)
+{
+	const struct cli_values *v = d->values;
+	struct db_options o = { .conninfo = d->conninfo, .size = WEBHOOK_CONNECTIONS,
+				.statement_timeout_ms = STATEMENT_TIMEOUT_MS };
+	struct webhook_config w = {
+		.schemes = v->text[SERVE_WEBHOOK_SCHEMES],
+		.allow_private = cli_option_is(v, SERVE_WEBHOOK_ALLOW_PRIVATE),
+		.timeout_ms = (int)cli_option_number(v, SERVE_WEBHOOK_TIMEOUT) * 1000,
+		.max_retries = (int)cli_option_number(v, SERVE_WEBHOOK_RETRIES),
+		.workers = d->readers,
+		.key = v->text[SERVE_WEBHOOK_KEY],
+	};
+
+	net_init();
+	if ((!w.key && cli_webhook_key(c, d->home.dir, &w.key)) || registry_webhook_configure(c, &w))
+		return -1;
+	d->webhook_pool = db_pool_new(&o);
+	if (d->webhook_pool)
+		d->webhooks = reconcile_webhook_start(
+			d->webhook_pool, (unsigned)cli_option_number(v, SERVE_WEBHOOK_SENDERS));
+	return d->webhooks ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for webhooks.");
+}
+
 static int listen_http(struct ctx *c, struct daemon *d)
 {
 	const struct cli_values *v = d->values;
@@ -139,10 +198,12 @@ static int listen_http(struct ctx *c, struct daemon *d)
 		/* On a disk one streamed PUT beats parts that have to be put together. */
 		.multipart_uploads = false,
 		.expose_metrics = true,
+		.workspaces = cli_option_is(v, SERVE_ENABLE_WORKSPACES),
 		.event_threads = (unsigned)cli_option_number(v, SERVE_EVENT_THREADS),
 		.workers = d->readers,
 		.pool = d->read_pool,
 		.committer = d->committer,
+		.auth = d->auth,
 		.transfers = d->transfers,
 	};
 	d->http = http_server_start(c, &o);
@@ -153,7 +214,11 @@ int cli_daemon_start(struct ctx *c, struct daemon *d)
 {
 	static struct tracking_config tracking;
 	const struct cli_values *v = d->values;
+	struct auth_config accounts = { 0 };
 
+	/* What is wrong with it is said before a database is made. */
+	if (v->text[SERVE_APP_NAME] && auth_config_read(c, v->text[SERVE_AUTH_CONFIG], &accounts))
+		return -1;
 	if (cli_home_open(c, v->text[SERVE_DATA_DIR], &d->home) || cli_home_lock(c, &d->home))
 		return -1;
 	tracking = (struct tracking_config){
@@ -161,7 +226,9 @@ int cli_daemon_start(struct ctx *c, struct daemon *d)
 		.truncate_long_values = cli_option_is(v, SERVE_TRUNCATE_LONG_VALUES),
 	};
 	tracking_configure(&tracking);
-	if (open_database(c, d) || migrate(c, d) || open_pools(c, d) || open_artifacts(c, d))
+	if (open_database(c, d) || migrate(c, d) || open_pools(c, d) || open_auth(c, d, &accounts) ||
+	    open_artifacts(c, d) ||
+	    open_webhooks(c, d))
 		return -1;
 	return listen_http(c, d);
 }
@@ -176,6 +243,11 @@ void cli_daemon_stop(struct daemon *d)
 {
 	if (d->http)
 		http_server_stop(d->http);
+	if (d->webhooks)
+		reconcile_webhook_stop(d->webhooks);
+	if (d->webhook_pool)
+		db_pool_free(d->webhook_pool);
+	auth_free(d->auth);
 	if (d->committer)
 		committer_free(d->committer);
 	if (d->transfers)
@@ -186,6 +258,8 @@ void cli_daemon_stop(struct daemon *d)
 		db_pool_free(d->commit_pool);
 	if (d->read_pool)
 		db_pool_free(d->read_pool);
+	if (d->auth_pool)
+		db_pool_free(d->auth_pool);
 	cli_daemon_stop_private(d);
 	if (d->home.lock >= 0)
 		close(d->home.lock);

@@ -28,7 +28,7 @@ static int open_private(struct ctx *c, const struct cli_database_options *o,
 	if (running)
 		return 0;
 	const char *cluster = arena_printf(c->arena, "%s/postgres", o->data_dir);
-	if (access(cluster, F_OK))
+	if (!o->create && access(cluster, F_OK))
 		return fail(c, INVALID_PARAMETER_VALUE,
 			    "There is no database in %s: name the data directory with --data-dir "
 			    "or the database "

@@ -300,7 +300,7 @@ int cli_gc(struct ctx *c, const struct cli_values *v)
 {
 	struct gc g = { .values = v, .before = INT64_MAX };
 	struct cli_database_options o = { v->text[OPTION_URI], v->text[OPTION_DATA_DIR],
-					  v->text[OPTION_PG_BIN_DIR], v->text[OPTION_RUN_AS] };
+					  v->text[OPTION_PG_BIN_DIR], v->text[OPTION_RUN_AS], false };
 	struct cli_database database;
 	int64_t age = 0;
 

@@ -89,6 +89,8 @@ static int set(struct ctx *c, struct cli_values *v, size_t i, const char *text,
 			return fail(c, INVALID_PARAMETER_VALUE, "%s must be true or false.", name);
 		break;
 	}
+	if (o->many && v->text[i] && v->source[i] == source)
+		text = arena_printf(c->arena, "%s\n%s", v->text[i], text);
 	v->text[i] = text;
 	v->source[i] = source;
 	return 0;
@@ -209,10 +211,12 @@ static int take(struct ctx *c, struct cli_values *v, struct cursor *in, bool *on
 	const char *arg = in->args[in->at++];
 
 	if (*only_positional || arg[0] != '-' || !arg[1]) {
-		if (!v->command->positional || v->positional)
+		const char **slot = v->positional ? &v->positional2 : &v->positional;
+		if (!v->command->positional || *slot ||
+		    (v->positional && v->command->positionals < 2))
 			return fail(c, INVALID_PARAMETER_VALUE, "Got an unexpected argument: '%s'.",
 				    arg);
-		v->positional = arg;
+		*slot = arg;
 		return 0;
 	}
 	if (!strcmp(arg, "--")) {
@@ -240,6 +244,21 @@ static int check_refused(struct ctx *c, const struct cli_values *v)
 	return 0;
 }
 
+static int check_given(struct ctx *c, const struct cli_values *v)
+{
+	int given = (v->positional != NULL) + (v->positional2 != NULL);
+
+	if (given < v->command->positionals)
+		return fail(c, INVALID_PARAMETER_VALUE, "Arguments are missing: %s.",
+			    v->command->positional);
+	for (size_t i = 0; i < v->command->count; i++) {
+		if (v->command->options[i].required && !v->text[i])
+			return fail(c, INVALID_PARAMETER_VALUE, "Option '--%s' is missing.",
+				    v->command->options[i].name);
+	}
+	return check_refused(c, v);
+}
+
 int cli_option_parse(struct ctx *c, const struct cli_command *command, int count, char *const *args,
 		     const char *(*getenv_)(const char *name), struct cli_values *out)
 {
@@ -262,7 +281,7 @@ int cli_option_parse(struct ctx *c, const struct cli_command *command, int count
 		if (out->source[i] == CLI_DEFAULT)
 			out->text[i] = o->fallback;
 	}
-	return check_refused(c, out);
+	return check_given(c, out);
 }
 
 long cli_option_number(const struct cli_values *v, size_t option)

@@ -48,7 +48,8 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 	[SERVE_DB_POOL_SIZE] = { .name = "db-pool-size", .type = CLI_NUMBER,
 		.env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", .value = "N", .fallback = "10", .min = 2,
 		.max = 512,
-		.help = "Most database connections of this daemon, all together." },
+		.help = "Most database connections of this daemon, all together; webhooks use two "
+		        "more." },
 	[SERVE_DB_MAX_OVERFLOW] = { .env = "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW",
 		.unused = "--db-pool-size is the bound" },
 	[SERVE_DB_POOL_RECYCLE] = { .env = "MLFLOW_SQLALCHEMYSTORE_POOL_RECYCLE",
@@ -96,11 +97,20 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.env = "MLFLOW_SERVER_X_FRAME_OPTIONS", .value = "VALUE", .fallback = "SAMEORIGIN",
 		.choices = "SAMEORIGIN|DENY|NONE", .help = "Who may frame pages of this server; "
 		        "NONE: everybody." },
-	[SERVE_APP_NAME] = { .name = "app-name", .value = "NAME",
-		.refused = "user accounts are not available in this version; put the server "
-		        "behind a proxy that "
-		           "authenticates, or leave the flag away", .help = "basic-auth: user "
-		           "accounts." },
+	[SERVE_APP_NAME] = { .name = "app-name", .type = CLI_CHOICE, .value = "NAME",
+		.choices = "basic-auth", .help = "basic-auth: user accounts, roles and permissions. "
+		        "Everybody needs a name and a password then." },
+	[SERVE_AUTH_CONFIG] = { .env = "MLFLOW_AUTH_CONFIG_PATH", .value = "PATH",
+		.help = "Configuration of user accounts, in the format of MLflow's "
+		        "basic_auth.ini." },
+	[SERVE_AUTH_ADMIN_USERNAME] = { .env = "MLFLOW_AUTH_ADMIN_USERNAME", .value = "NAME",
+		.help = "The admin that is created when there is no such user. By default what the "
+		        "configuration says, else admin." },
+	[SERVE_AUTH_ADMIN_PASSWORD] = { .env = "MLFLOW_AUTH_ADMIN_PASSWORD", .value = "TEXT",
+		.help = "His first password, at least 12 characters. There is no default one." },
+	[SERVE_FLASK_SECRET_KEY] = { .env = "MLFLOW_FLASK_SERVER_SECRET_KEY", .value = "TEXT",
+		.help = "Signs the form of the sign-up page. By default a random key that all "
+		        "daemons on one database share." },
 
 	[SERVE_LOG_LEVEL] = { .name = "log-level", .topic = "Running", .type = CLI_CHOICE,
 		.env = "CAPSTAN_LOG_LEVEL", .value = "LEVEL", .fallback = "info",
@@ -116,6 +126,28 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 	[SERVE_TRUNCATE_LONG_VALUES] = { .env = "MLFLOW_TRUNCATE_LONG_VALUES", .type = CLI_SWITCH,
 		.fallback = "1", .help = "Cut over-long parameter and tag values instead of "
 		        "refusing them." },
+	[SERVE_WEBHOOK_SCHEMES] = { .env = "MLFLOW_WEBHOOK_ALLOWED_SCHEMES", .fallback = "https",
+		.help = "Comma-separated schemes that URLs of webhooks may have: https, http." },
+	[SERVE_WEBHOOK_ALLOW_PRIVATE] = { .env = "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS",
+		.type = CLI_SWITCH, .fallback = "0",
+		.help = "Let webhooks reach addresses that are not public: localhost, private "
+		        "networks, cloud metadata services. Only where every administrator may." },
+	[SERVE_WEBHOOK_KEY] = { .env = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
+		.help = "Fernet key that webhook secrets are encrypted with: 32 bytes in URL-safe "
+		        "base64. By default a random one, kept in webhook-secrets.key in the data "
+		        "directory." },
+	[SERVE_WEBHOOK_TIMEOUT] = { .env = "MLFLOW_WEBHOOK_REQUEST_TIMEOUT", .type = CLI_NUMBER,
+		.fallback = "30", .min = 1, .max = 300,
+		.help = "Seconds a webhook's target may take to answer." },
+	[SERVE_WEBHOOK_RETRIES] = { .env = "MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES",
+		.type = CLI_NUMBER, .fallback = "10", .min = 0, .max = 1000,
+		.help = "How often a webhook delivery that failed is tried again, with growing "
+		        "pauses of at most a minute, before it is given up." },
+	[SERVE_WEBHOOK_SENDERS] = { .env = "MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS",
+		.type = CLI_NUMBER, .fallback = "10", .min = 1, .max = 64,
+		.help = "Webhooks that are delivered to at one time." },
+	[SERVE_WEBHOOK_CACHE_TTL] = { .env = "MLFLOW_WEBHOOK_CACHE_TTL",
+		.unused = "a change of a webhook counts at once" },
 	[SERVE_STOP] = { .name = "stop", .type = CLI_SWITCH, .fallback = "0",
 		.help = "Stop the daemon that runs on the data directory, wait for its end, and "
 		        "leave." },
@@ -140,11 +172,12 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.unused = unused_secrets, .help = "" },
 	[SERVE_WORKSPACE_STORE_URI] = { .name = "workspace-store-uri",
 		.env = "MLFLOW_WORKSPACE_STORE_URI",
-		.value = "URI", .unused = "workspaces are not enabled", .help = "" },
+		.value = "URI", .unused = "there is one workspace", .help = "" },
 	[SERVE_ENABLE_WORKSPACES] = { .name = "enable-workspaces", .negation = "disable-workspaces",
 		.type = CLI_SWITCH, .env = "MLFLOW_ENABLE_WORKSPACES", .fallback = "0",
-		.refused = "workspaces are not available in this version", .help = "Separate "
-		        "workspaces." },
+		.topic = "Workspaces",
+		.help = "Serve the workspace API and accept the header X-MLFLOW-WORKSPACE. There "
+		        "is one workspace, `default`." },
 };
 /* clang-format on */
 

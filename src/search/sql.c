@@ -188,21 +188,22 @@ static void write_order(struct buf *to, const struct key *keys, size_t count)
 
 static void write_statement(struct builder *b, const struct key *keys, size_t count, struct buf *to)
 {
-	static const char *const from[] = { "e.id", "r.id", "l.id", "m.id", "v.model" };
+	static const char *const found[] = { "p.id", "p.id", "p.id", "p.id, p.revision",
+					     "p.id, p.version" };
+	static const char *const from[] = { "e.id AS id", "r.id AS id", "l.id AS id",
+					    "m.id AS id, m.revision", "v.model AS id, v.version" };
 	static const char *const tables[] = {
 		"experiments e", "runs r", "logged_models l", "registered_models m",
 		"model_versions v JOIN registered_models m ON m.id = v.model"
 	};
-	bool version = b->q->entity == SEARCH_MODEL_VERSIONS;
-	buf_addf(to, "SELECT p.id, %sCASE WHEN row_number() OVER () = %lld THEN ARRAY[",
-		 version ? "p.version, " : "", (long long)b->q->max_results);
+	buf_addf(to, "SELECT %s, CASE WHEN row_number() OVER () = %lld THEN ARRAY[",
+		 found[b->q->entity], (long long)b->q->max_results);
 	for (size_t i = 0; i < count; i++)
 		buf_addf(to,
 			 keys[i].column == COLUMN_UUID ? "%sreplace(p.k%zu::text, '-', '')"
 						       : "%sp.k%zu::text",
 			 i ? ", " : "", i + 1);
-	buf_addf(to, "]::text[] END AS position FROM (SELECT %s AS id%s", from[b->q->entity],
-		 version ? ", v.version" : "");
+	buf_addf(to, "]::text[] END AS position FROM (SELECT %s", from[b->q->entity]);
 	for (size_t i = 0; i < count; i++)
 		buf_addf(to, ", %s AS k%zu", keys[i].sql, i + 1);
 	buf_addf(to, " FROM %s", tables[b->q->entity]);

@@ -30,6 +30,8 @@
 
 #define FROM_ITEM(kind, table, alias) " FROM import_items i JOIN " table " " alias \
 	" ON " alias ".id = i.item AND i.import = @ AND i.kind = " kind
+/* Searches that remember the model look again. */
+#define REVISED(table) "UPDATE registered_models m SET revision = DEFAULT FROM import_" table " s WHERE m.name = s.name"
 #define LIFECYCLE(of) "CASE WHEN " of ".deleted THEN 'deleted' ELSE 'active' END"
 #define HEX(uuid) "replace(" uuid "::text, '-', '')"
 #define RUN_STATUSES "ARRAY['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED']"
@@ -236,7 +238,8 @@ const struct import_plan import_plans[IMPORT_TABLES] = {
 		.key = "name, key",
 		PAIR(OF_REGISTERED, "registered_model_tags", "model", "m.id"),
 		.after = { "UPDATE registered_models m SET prompt = true FROM registered_model_tags t WHERE t.model = m.id"
-			" AND t.key = 'mlflow.prompt.is_prompt' AND lower(t.value) = 'true' AND NOT m.prompt" },
+			" AND t.key = 'mlflow.prompt.is_prompt' AND lower(t.value) = 'true' AND NOT m.prompt",
+			REVISED("registered_model_tags") },
 		.read = "SELECT m.name, t.key, t.value" FROM_ITEM(ITEM_REGISTERED_MODEL, "registered_models", "m")
 			" JOIN registered_model_tags t ON t.model = m.id",
 	},
@@ -263,7 +266,8 @@ const struct import_plan import_plans[IMPORT_TABLES] = {
 			" SELECT x.model, m.name, " NOW_MS ", x.version, 0, x.stage, 'imported'"
 			" FROM x JOIN registered_models m ON m.id = x.model WHERE x.stage > 0)",
 		.after = { "UPDATE registered_models m SET last_version = v.last FROM (SELECT model, max(version) AS last"
-			" FROM model_versions GROUP BY model) v WHERE v.model = m.id AND v.last > m.last_version" },
+			" FROM model_versions GROUP BY model) v WHERE v.model = m.id AND v.last > m.last_version",
+			REVISED("model_versions") },
 		.read = "SELECT m.name, v.version::bigint, v.creation_time, v.last_updated_time, v.description, v.user_id,"
 			" CASE WHEN v.deleted THEN 'Deleted_Internal' ELSE (" STAGES ")[v.stage + 1] END, v.source,"
 			" v.storage_location, v.run_id, v.run_link, (" VERSION_STATUSES ")[v.status], v.status_message, v.model_id"
@@ -276,6 +280,7 @@ const struct import_plan import_plans[IMPORT_TABLES] = {
 		.same = "t.value = s.value",
 		.into = "model_version_tags (model, version, key, value)",
 		.values = "m.id, v.version, s.key, s.value",
+		.after = { REVISED("model_version_tags") },
 		.read = "SELECT m.name, t.version::bigint, t.key, t.value"
 			FROM_ITEM(ITEM_REGISTERED_MODEL, "registered_models", "m")
 			" JOIN model_version_tags t ON t.model = m.id",
@@ -291,6 +296,7 @@ const struct import_plan import_plans[IMPORT_TABLES] = {
 		.also = ", y AS (INSERT INTO model_moves (model, name, moved_at, alias, to_version, reason)"
 			" SELECT x.model, m.name, " NOW_MS ", x.alias, x.version, 'imported'"
 			" FROM x JOIN registered_models m ON m.id = x.model)",
+		.after = { REVISED("registered_model_aliases") },
 		.read = "SELECT m.name, t.alias, t.version::bigint"
 			FROM_ITEM(ITEM_REGISTERED_MODEL, "registered_models", "m") " JOIN model_aliases t ON t.model = m.id",
 	},

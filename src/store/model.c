@@ -22,8 +22,8 @@ enum {
 };
 
 #define LIVING \
-	"WITH wanted AS (SELECT id, prompt FROM registered_models WHERE name = $1" \
-	"  FOR KEY SHARE)"
+	"WITH wanted AS (UPDATE registered_models SET revision = DEFAULT WHERE name = $1" \
+	"  RETURNING id, prompt)"
 #define WRITE_TAG \
 	", written AS (INSERT INTO registered_model_tags SELECT id, $2, $3 FROM wanted" \
 	"  ON CONFLICT (model, key) DO UPDATE SET value = excluded.value)" \
@@ -35,7 +35,8 @@ enum {
 
 static const struct stmt stmts[] = {
 	[MODEL_LOCK] = { "model_lock", "t",
-		"SELECT id, prompt FROM registered_models WHERE name = $1 FOR NO KEY UPDATE" },
+		"UPDATE registered_models SET revision = DEFAULT WHERE name = $1"
+		" RETURNING id, prompt" },
 	[MODEL_LOCK_NAMES] = { "model_lock_names", "T",
 		"SELECT id, prompt, name FROM registered_models WHERE name = ANY($1)"
 		" ORDER BY name FOR UPDATE" },
@@ -54,23 +55,24 @@ static const struct stmt stmts[] = {
 		" JOIN registered_model_tags t ON t.model = m.id"
 		" WHERE m.name = $1 AND t.key = $2) AS prompt" },
 	[MODEL_RENAME] = { "model_rename", "iti",
-		"UPDATE registered_models SET name = $2, last_updated_time = $3 WHERE id = $1" },
+		"UPDATE registered_models SET name = $2, last_updated_time = $3, revision = DEFAULT"
+		" WHERE id = $1" },
 	[MODEL_RENAME_VERSIONS] = { "model_rename_versions", "ii",
 		"UPDATE model_versions SET last_updated_time = $2 WHERE model = $1 AND NOT deleted" },
 	[MODEL_RENAME_MOVES] = { "model_rename_moves", "itt",
 		"UPDATE model_moves SET name = $3 WHERE name = $2 AND model = $1" },
 	[MODEL_UPDATE] = { "model_update", "tti",
-		"UPDATE registered_models SET description = $2, last_updated_time = $3"
-		" WHERE name = $1 RETURNING id" },
+		"UPDATE registered_models SET description = $2, last_updated_time = $3,"
+		" revision = DEFAULT WHERE name = $1 RETURNING id" },
 	[MODEL_DELETE] = { "model_delete", "i", "DELETE FROM registered_models WHERE id = $1" },
 	[MODEL_SET_TAG] = { "model_set_tag", "ttt", LIVING WRITE_TAG },
 	[MODEL_SET_PROMPT] = { "model_set_prompt", "tttb",
-		"WITH wanted AS (UPDATE registered_models SET prompt = $4 WHERE name = $1"
-		" RETURNING id, prompt)" WRITE_TAG },
+		"WITH wanted AS (UPDATE registered_models SET prompt = $4, revision = DEFAULT"
+		" WHERE name = $1 RETURNING id, prompt)" WRITE_TAG },
 	[MODEL_DELETE_TAG] = { "model_delete_tag", "tt", LIVING DROP_TAG },
 	[MODEL_DELETE_PROMPT] = { "model_delete_prompt", "tt",
-		"WITH wanted AS (UPDATE registered_models SET prompt = false WHERE name = $1"
-		" RETURNING id, prompt)" DROP_TAG },
+		"WITH wanted AS (UPDATE registered_models SET prompt = false, revision = DEFAULT"
+		" WHERE name = $1 RETURNING id, prompt)" DROP_TAG },
 };
 
 const struct record model_row_record = { sizeof(struct model_row), (const struct field[]){

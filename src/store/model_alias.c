@@ -24,10 +24,12 @@ enum { ALIAS_SET, ALIAS_SET_UNHEARD, ALIAS_DELETE, ALIAS_GET, ALIAS_LATEST };
 	" go AS MATERIALIZED (SELECT model.id FROM model, target" \
 	"  WHERE ($4 < 0 OR $4 = coalesce((SELECT version FROM old), 0))" condition ")," \
 	" written AS (INSERT INTO model_aliases SELECT id, $2, $3 FROM go" \
-	"  ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version)," \
+	"  ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version" \
+	"  WHERE model_aliases.version <> excluded.version)," \
 	" moved AS (INSERT INTO model_moves (model, name, moved_at, alias, from_version," \
 	"   to_version, user_id, reason)" \
-	"  SELECT id, $1, model_move_time($1, $5), $2, (SELECT version FROM old), $3, $6, $7" \
+	"  SELECT id, $1, " MODEL_MOVE_TIME("$1", "$5") ", $2, (SELECT version FROM old), $3, $6," \
+	"   $7" \
 	"  FROM go WHERE $3 IS DISTINCT FROM (SELECT version FROM old))" \
 	" SELECT (SELECT version FROM target) AS version, (SELECT version FROM old) AS old," \
 	" EXISTS (SELECT FROM go) AS moved FROM model"
@@ -45,7 +47,7 @@ static const struct stmt stmts[] = {
 		"  WHERE a.model = go.id AND a.alias = $2),"
 		" moved AS (INSERT INTO model_moves (model, name, moved_at, alias, from_version,"
 		"   user_id, reason)"
-		"  SELECT id, $1, model_move_time($1, $4), $2, version, $5, $6 FROM go)"
+		"  SELECT id, $1, " MODEL_MOVE_TIME("$1", "$4") ", $2, version, $5, $6 FROM go)"
 		" SELECT (SELECT version FROM old) AS old FROM model" },
 	[ALIAS_GET] = { "model_alias_get", "tt",
 		"SELECT m.id AS model, a.version FROM registered_models m"

@@ -25,9 +25,10 @@ struct model_row {
 extern const struct record model_row_record;
 
 /*
- * Queues the lock of a model's row. The statements that follow see what was committed before it was
- * granted, so they name the model again. Every change that has more than one statement takes this
- * lock first, and no other row's before it.
+ * Queues the lock of a model's row, by giving it its next revision: every change of what a search
+ * shows of the model or its versions does that. The statements that follow see what was committed
+ * before it was granted, so they name the model again. Every change that has more than one statement
+ * takes this lock first, and no other row's before it.
  */
 void model_lock_queue(struct ctx *c, const char *name, struct list *rows);
 /* Against everything, for what changes the name or ends the model: in the order of names. */
@@ -49,6 +50,15 @@ struct tag_arrays {
 struct tag_arrays model_tags(struct ctx *c, const struct list *tags);
 
 /* ---- moves: model_move.c ---- */
+
+/*
+ * The time of a move: not before the move it follows, whose request may have come later and found
+ * the lock free. A clock that was set back by more than a minute is believed. A function of the
+ * database would be planned at each call.
+ */
+#define MODEL_MOVE_TIME(name_, now) \
+	"coalesce((SELECT CASE WHEN moved_at BETWEEN " now " AND " now " + 60000 THEN moved_at" \
+	" ELSE " now " END FROM model_moves WHERE name = " name_ " ORDER BY id DESC LIMIT 1), " now ")"
 
 /* The aliases of a version (0: of all) and its stage end. */
 void model_moves_end_queue(struct ctx *c, int64_t model, const char *name, int64_t version,

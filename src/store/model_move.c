@@ -36,12 +36,12 @@ static const struct stmt stmts[] = {
 		" WHERE to_version IS NOT NULL ORDER BY alias, m.id IS NULL, model DESC" },
 	[MOVES_END_ALIASES] = { "model_moves_end_aliases", "ititti",
 		"INSERT INTO model_moves (model, name, moved_at, alias, from_version, user_id,"
-		" reason) SELECT $1, $2, model_move_time($2, $3), alias, version, $4, $5"
+		" reason) SELECT $1, $2, " MODEL_MOVE_TIME("$2", "$3") ", alias, version, $4, $5"
 		" FROM model_aliases WHERE model = $1 AND ($6 = 0 OR version = $6)"
 		" ORDER BY alias" },
 	[MOVES_END_STAGES] = { "model_moves_end_stages", "ititti",
 		"INSERT INTO model_moves (model, name, moved_at, version, from_stage, user_id,"
-		" reason) SELECT $1, $2, model_move_time($2, $3), version, stage, $4, $5"
+		" reason) SELECT $1, $2, " MODEL_MOVE_TIME("$2", "$3") ", version, stage, $4, $5"
 		" FROM model_versions WHERE model = $1 AND ($6 = 0 OR version = $6)"
 		" AND stage <> 0 AND NOT deleted ORDER BY version" },
 };

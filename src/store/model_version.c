@@ -24,8 +24,7 @@ enum {
 #define OF_NAME \
 	"FROM registered_models m JOIN model_versions v ON v.model = m.id" \
 	" WHERE m.name = $1 AND v.version = $2 AND NOT v.deleted"
-#define LIVING \
-	"WITH wanted AS (SELECT v.model, v.version, m.prompt " OF_NAME " FOR SHARE OF v)"
+#define LIVING "WITH wanted AS (SELECT v.model, v.version, m.prompt " OF_NAME ")"
 #define ORIGIN(condition) \
 	"SELECT m.prompt, v.version, coalesce(nullif(v.storage_location, ''), v.source)" \
 	" AS location, v.run_id, v.model_id FROM registered_models m LEFT JOIN LATERAL (" \
@@ -36,7 +35,7 @@ enum {
 #define CREATE(condition) \
 	"WITH model AS (" \
 	"  UPDATE registered_models SET last_version = last_version + 1," \
-	"   last_updated_time = $2 WHERE name = $1" condition \
+	"   last_updated_time = $2, revision = DEFAULT WHERE name = $1" condition \
 	"  RETURNING id, last_version, prompt" \
 	"), made AS (" \
 	"  INSERT INTO model_versions (model, version, creation_time, last_updated_time," \
@@ -91,7 +90,7 @@ static const struct stmt stmts[] = {
 		"  RETURNING version"
 		") INSERT INTO model_moves (model, name, moved_at, version, from_stage, to_stage,"
 		"  user_id, reason)"
-		" SELECT $1, $5, model_move_time($5, $4), version, $3, 3, $6, $7 FROM archived"
+		" SELECT $1, $5, " MODEL_MOVE_TIME("$5", "$4") ", version, $3, 3, $6, $7 FROM archived"
 		" ORDER BY version" },
 	[VERSION_MOVE] = { "model_version_move", "iiii",
 		"UPDATE model_versions SET stage = $3, last_updated_time = $4"
@@ -99,7 +98,7 @@ static const struct stmt stmts[] = {
 	[VERSION_MOVED] = { "model_version_moved", "iiiiittt",
 		"INSERT INTO model_moves (model, name, moved_at, version, from_stage, to_stage,"
 		"  user_id, reason)"
-		" SELECT $1, $6, model_move_time($6, $5), $2, $3, $4, $7, $8" },
+		" SELECT $1, $6, " MODEL_MOVE_TIME("$6", "$5") ", $2, $3, $4, $7, $8" },
 	[VERSION_TOUCH] = { "model_version_touch", "ii",
 		"UPDATE registered_models SET last_updated_time = $2 WHERE id = $1" },
 	[VERSION_ORIGIN] = { "model_version_origin", "ti", ORIGIN("x.version = $2") },
@@ -281,14 +280,30 @@ int store_model_version_location(struct ctx *c, const char *name,
 
 /* ---- changes ---- */
 
+/* One statement after the lock of the model, in one round trip. 1, 0: no such version, or -1. */
+static int locked_one(struct ctx *c, const struct stmt *s, const char *name, struct db_args args,
+                      struct row *ret)
+{
+	struct list locked = { 0 }, found = { 0 };
+
+	model_lock_queue(c, name, &locked);
+	db_queue_list(c, s, args, &row_record, &found);
+	if (db_flush(c))
+		return -1;
+	if (!found.count)
+		return 0;
+	*ret = *LIST_AT(struct row, &found, 0);
+	return 1;
+}
+
 int store_model_version_update(struct ctx *c, const char *name,
                                const struct version_number *version, const char *description,
                                int64_t now, struct model_version **ret)
 {
 	struct row row = { 0 };
-	int found = db_one(c, &stmts[VERSION_UPDATE],
-	                   ARGS(TEXT(name), BIGINT(version->number), TEXT(description),
-	                        BIGINT(now)), &row_record, &row);
+	int found = locked_one(c, &stmts[VERSION_UPDATE], name,
+	                       ARGS(TEXT(name), BIGINT(version->number), TEXT(description),
+	                            BIGINT(now)), &row);
 
 	return reply(c, found, &row, name, version, ret);
 }
@@ -306,17 +321,12 @@ struct change {
 static int lock_version(struct ctx *c, const char *name, const struct version_number *version,
                         struct row *ret)
 {
-	struct list locked = { 0 }, found = { 0 };
+	int found = locked_one(c, &stmts[VERSION_FIND], name,
+	                       ARGS(TEXT(name), BIGINT(version->number)), ret);
 
-	model_lock_queue(c, name, &locked);
-	db_queue_list(c, &stmts[VERSION_FIND], ARGS(TEXT(name), BIGINT(version->number)),
-	              &row_record, &found);
-	if (db_flush(c))
+	if (found < 0)
 		return -1;
-	if (!locked.count || !found.count)
-		return model_version_missing(c, name, version->text);
-	*ret = *LIST_AT(struct row, &found, 0);
-	return 0;
+	return found ? 0 : model_version_missing(c, name, version->text);
 }
 
 static int delete_version(struct ctx *c, void *arg)
@@ -348,9 +358,9 @@ static int set_tag(struct ctx *c, void *arg)
 {
 	const struct change *g = arg;
 	struct row row = { 0 };
-	int found = db_one(c, &stmts[VERSION_SET_TAG],
-	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key),
-	                        TEXT(g->value)), &row_record, &row);
+	int found = locked_one(c, &stmts[VERSION_SET_TAG], g->name,
+	                       ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key),
+	                            TEXT(g->value)), &row);
 
 	if (found < 0)
 		return -1;
@@ -375,9 +385,9 @@ static int delete_tag(struct ctx *c, void *arg)
 {
 	const struct change *g = arg;
 	struct row row = { 0 };
-	int found = db_one(c, &stmts[VERSION_DROP_TAG],
-	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key)),
-	                   &row_record, &row);
+	int found = locked_one(c, &stmts[VERSION_DROP_TAG], g->name,
+	                       ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key)),
+	                       &row);
 
 	if (found < 0)
 		return -1;

@@ -5,7 +5,8 @@
  * Whole messages from one statement each: a union of rows that say whose they are. Several
  * statements would need a transaction of their own to fit together, and callers may be inside of
  * one. OFFSET 0 keeps each part a probe of its index: for a page of some hundred the planner would
- * rather read whole tables, which takes ten times as long.
+ * rather read whole tables, which takes ten times as long. (SELECT $1) keeps the number of rows from
+ * it: for a few it would plan anew each time, which takes longer than to run.
  */
 #include "store/registered_model.h"
 
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
+#include "base/limits.h"
 #include "db/db.h"
 #include "registered_model_load.h"
 #include "store/entities.h"
@@ -53,8 +56,8 @@ enum { ROW_MODEL = 1, ROW_MODEL_TAG, ROW_MODEL_ALIAS, ROW_VERSION, ROW_VERSION_T
 
 #define SHOWN_OF_KEYS \
 	"WITH shown AS MATERIALIZED (" \
-	"  SELECT k.n - 1 AS slot, m.name, v.* FROM unnest($1, $2) WITH ORDINALITY AS k (model," \
-	"   version, n)" \
+	"  SELECT k.n - 1 AS slot, m.name, v.* FROM unnest((SELECT $1), (SELECT $2))" \
+	"   WITH ORDINALITY AS k (model, version, n)" \
 	"  CROSS JOIN LATERAL (SELECT * FROM model_versions x WHERE x.model = k.model" \
 	"   AND x.version = k.version AND NOT x.deleted OFFSET 0) v" \
 	"  CROSS JOIN LATERAL (SELECT x.name FROM registered_models x WHERE x.id = k.model" \
@@ -63,13 +66,14 @@ enum { ROW_MODEL = 1, ROW_MODEL_TAG, ROW_MODEL_ALIAS, ROW_VERSION, ROW_VERSION_T
 static const struct stmt stmts[] = {
 	[MODELS_LOAD] = { "registered_models_load", "I",
 		"WITH kept AS MATERIALIZED ("
-		"  SELECT k.n - 1 AS n, m.* FROM unnest($1) WITH ORDINALITY AS k (id, n),"
+		"  SELECT k.n - 1 AS n, m.* FROM unnest((SELECT $1)) WITH ORDINALITY AS k (id, n),"
 		"  LATERAL (SELECT * FROM registered_models x WHERE x.id = k.id OFFSET 0) m"
 		"), shown AS MATERIALIZED ("
 		"  SELECT kept.n * 4 + v.stage AS slot, kept.name, v.* FROM kept" LATEST_OF ") "
 		VERSION_ROWS
 		" UNION ALL SELECT n, 1, name, NULL, creation_time, nullif(last_updated_time, 0),"
-		" NULL, NULL, nullif(description, ''), NULL, NULL, NULL, NULL, NULL, NULL FROM kept"
+		" NULL, NULL, nullif(description, ''), NULL, NULL, NULL, NULL, NULL,"
+		" revision::text FROM kept"
 		" UNION ALL SELECT kept.n, 2, t.key, NULL, " NO_VERSION ", t.value"
 		" FROM kept, LATERAL (SELECT * FROM registered_model_tags x"
 		"  WHERE x.model = kept.id OFFSET 0) t"
@@ -120,6 +124,7 @@ const struct record model_version_record = { sizeof(struct model_version), (cons
 
 const struct record registered_model_record = {
 	sizeof(struct registered_model), (const struct field[]){
+	RAW   (struct registered_model, whole,                  WHOLE),
 	STRING(struct registered_model, name,                   0),
 	INT64 (struct registered_model, creation_timestamp,     0),
 	INT64 (struct registered_model, last_updated_timestamp, 0),
@@ -131,7 +136,7 @@ const struct record registered_model_record = {
 	STRING(struct registered_model, deployment_job_id,      0),
 	END }};
 
-/* name: also a tag's key and an alias. */
+/* name: also a tag's key and an alias; value: of a tag, and a model's revision. */
 struct row {
 	const int64_t *slot;
 	const int64_t *kind;
@@ -173,6 +178,7 @@ static const struct record row_record = { sizeof(struct row), (const struct fiel
 struct slots {
 	struct registered_model *models;
 	size_t model_count;             /* places, some of which may stay empty */
+	int64_t *revisions;             /* of models */
 	struct model_version *versions;
 	size_t version_count;
 };
@@ -237,8 +243,10 @@ static void add(struct slots *s, const struct row *row)
 
 	switch (*row->kind) {
 	case ROW_MODEL:
-		if (s->models)
-			set_model(&s->models[*row->slot], row);
+		if (!s->models)
+			break;
+		set_model(&s->models[*row->slot], row);
+		s->revisions[*row->slot] = strtoll(row->value, NULL, 10);
 		break;
 	case ROW_VERSION:
 		set_version(&s->versions[*row->slot], row);
@@ -270,8 +278,10 @@ static void sort(struct list *l, size_t size)
 
 static void assemble(struct ctx *c, const struct list *rows, struct slots *s)
 {
-	if (s->model_count)
+	if (s->model_count) {
 		s->models = NEW_ARRAY(c->arena, s->model_count, struct registered_model);
+		s->revisions = NEW_ARRAY(c->arena, s->model_count, int64_t);
+	}
 	s->versions = NEW_ARRAY(c->arena, s->version_count, struct model_version);
 	for (size_t i = 0; i < rows->count; i++) {
 		struct list *l = list_of(s, LIST_AT(struct row, rows, i));
@@ -328,23 +338,90 @@ static struct list latest(struct model_version *stages)
 
 /* ---- the loads ---- */
 
+/* Places of models that are gone stay empty. */
+static int load_models(struct ctx *c, const int64_t *ids, size_t count, struct slots *ret)
+{
+	struct list rows = { 0 };
+
+	*ret = (struct slots){ .model_count = count, .version_count = count * STAGES };
+	if (db_list(c, &stmts[MODELS_LOAD], ARGS(BIGINTS(ids, count)), &row_record, &rows))
+		return -1;
+	assemble(c, &rows, ret);
+	for (size_t i = 0; i < count; i++) {
+		if (ret->models[i].name)
+			ret->models[i].latest_versions = latest(&ret->versions[i * STAGES]);
+	}
+	return 0;
+}
+
 int store_registered_models_load(struct ctx *c, const int64_t *ids, size_t count, struct list *ret)
 {
-	struct slots s = { .model_count = count, .version_count = count * STAGES };
-	struct list rows = { 0 };
+	struct slots s;
 
 	*ret = (struct list){ 0 };
 	if (!count)
 		return 0;
-	if (db_list(c, &stmts[MODELS_LOAD], ARGS(BIGINTS(ids, count)), &row_record, &rows))
+	if (load_models(c, ids, count, &s))
 		return -1;
-	assemble(c, &rows, &s);
 	ret->items = s.models;
 	for (size_t i = 0; i < count; i++) {
+		if (s.models[i].name)
+			s.models[ret->count++] = s.models[i];
+	}
+	return 0;
+}
+
+static const char *text_of(struct ctx *c, const struct registered_model *m)
+{
+	struct buf text = BUF(c->arena, LIMIT_ARENA);
+
+	record_write(&text, &registered_model_record, m);
+	return buf_text(&text);
+}
+
+/* Those without a text: it may be of a later revision than the one found, and is kept as that. */
+static int load_texts(struct ctx *c, const struct model_revision *found, size_t count,
+                      const char **texts)
+{
+	int64_t *ids = NEW_ARRAY(c->arena, count, int64_t);
+	size_t *places = NEW_ARRAY(c->arena, count, size_t);
+	size_t missing = 0;
+	struct slots s;
+
+	for (size_t i = 0; i < count; i++) {
+		if (texts[i])
+			continue;
+		ids[missing] = found[i].id;
+		places[missing++] = i;
+	}
+	if (!missing)
+		return 0;
+	if (load_models(c, ids, missing, &s))
+		return -1;
+	for (size_t i = 0; i < missing; i++) {
+		struct model_revision seen = { ids[i], s.revisions[i] };
+
 		if (!s.models[i].name)
 			continue;
-		s.models[i].latest_versions = latest(&s.versions[i * STAGES]);
-		s.models[ret->count++] = s.models[i];
+		texts[places[i]] = text_of(c, &s.models[i]);
+		model_text_keep(&seen, texts[places[i]]);
+	}
+	return 0;
+}
+
+int registered_model_texts(struct ctx *c, const struct model_revision *found, size_t count,
+                           struct list *ret)
+{
+	const char **texts = NEW_ARRAY(c->arena, count, const char *);
+	struct registered_model *models = NEW_ARRAY(c->arena, count, struct registered_model);
+
+	*ret = (struct list){ .items = models };
+	model_text_find(c, found, count, texts);
+	if (load_texts(c, found, count, texts))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (texts[i])
+			models[ret->count++].whole = texts[i];
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 struct found_row {
 	const int64_t *id;
+	const int64_t *revision;        /* of models */
 	const int64_t *version;         /* of versions */
 	struct list position;           /* const char * */
 };
@@ -17,6 +18,7 @@ struct found_row {
 static const struct record found_row_record = {
 	sizeof(struct found_row), (const struct field[]){
 	INT64  (struct found_row, id,       0),
+	INT64  (struct found_row, revision, 0),
 	INT64  (struct found_row, version,  0),
 	STRINGS(struct found_row, position, 0),
 	END }};
@@ -49,15 +51,18 @@ int store_registered_model_search(struct ctx *c, const struct search_query *q, s
                                   const char **next_token)
 {
 	struct list found = { 0 };
-	int64_t *ids;
+	struct model_revision *seen;
 
 	*models = (struct list){ 0 };
 	if (find(c, q, &found, next_token))
 		return -1;
-	ids = NEW_ARRAY(c->arena, found.count, int64_t);
-	for (size_t i = 0; i < found.count; i++)
-		ids[i] = *LIST_AT(struct found_row, &found, i)->id;
-	return store_registered_models_load(c, ids, found.count, models);
+	seen = NEW_ARRAY(c->arena, found.count, struct model_revision);
+	for (size_t i = 0; i < found.count; i++) {
+		const struct found_row *row = LIST_AT(struct found_row, &found, i);
+
+		seen[i] = (struct model_revision){ *row->id, *row->revision };
+	}
+	return registered_model_texts(c, seen, found.count, models);
 }
 
 int store_model_version_search(struct ctx *c, const struct search_query *q, struct list *versions,

@@ -3,7 +3,7 @@
 
 """
 kill -9 of the daemon, of its PostgreSQL and of both, again and again under load. Afterwards every acknowledged write is
-there, and no batch is half there.
+there, and no batch is half there; registry.py: nor is a version, a move or an event lost or made up.
 
     python tests/crash/crash.py [--rounds 6] [--seconds 2] [--threads 16] [--seed N]
 """
@@ -21,6 +21,7 @@ import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 import capstan_server  # noqa: E402
+import registry  # noqa: E402
 from capstan_server import alive, wait_for  # noqa: E402
 
 BATCH = 40  # metrics, and as many params and tags, of one batch
@@ -218,15 +219,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--threads", type=int, default=12)
+    parser.add_argument("--registrars", type=int, default=4)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     print(f"seed {arguments.seed}", flush=True)
-    server = capstan_server.Server().start()
+    server = capstan_server.Server(env=registry.ENVIRONMENT).start()
     stop = threading.Event()
     clients = [Client(server, n, stop) for n in range(arguments.threads)]
+    registrars = [registry.Registrar(server, n, stop) for n in range(arguments.registrars)]
+    receiver, hooks = registry.prepare(server, registrars)
     try:
-        for client in clients:
+        for client in [*clients, *registrars]:
             client.start()
         for n in range(arguments.rounds):
             before = sum(c.acknowledged for c in clients)
@@ -246,22 +250,28 @@ def main():
             "writes after the last kill",
         )
         stop.set()
-        for client in clients:
+        for client in [*clients, *registrars]:
             client.join(60)
         check = Check(server)
         for client in clients:
             for run, name in client.runs:
                 check.run(client, run, name)
-        wrong = check.wrong + [s for c in clients for s in c.strange]
+        registry.Registry(check, registrars, receiver, hooks).run()
+        wrong = check.wrong + [s for c in [*clients, *registrars] for s in c.strange]
         server.stop()
         server.check()
         if server.processes():
             wrong.append(("left running", server.processes()))
     finally:
         stop.set()
+        receiver.close()
         server.close()
     for each in wrong[:20]:
         print("WRONG:", *each)
+    print(
+        f"registry: {sum(len(r.asked) for r in registrars)} asked, {sum(len(r.acknowledged) for r in registrars)} acknowledged, "
+        f"{sum(r.conflicts for r in registrars)} conflicts, {len(receiver.got())} deliveries"
+    )
     print(
         f"{sum(c.asked for c in clients)} asked, {sum(c.acknowledged for c in clients)} acknowledged, "
         f"{check.checked} checks, {len(wrong)} violations"

@@ -20,7 +20,10 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "api")]
 
+import accounts  # noqa: E402
 import capstan_server  # noqa: E402
+import table  # noqa: E402
+import webhook_receiver  # noqa: E402
 import wire  # noqa: E402
 
 FULL = os.environ.get("CAPSTAN_FULL") == "1"
@@ -35,9 +38,7 @@ def pytest_runtest_setup(item):
         pytest.skip("long: CAPSTAN_FULL=1")
 
 
-@pytest.fixture(scope="session")
-def server():
-    daemon = capstan_server.Server()
+def run_to_the_end(daemon):
     try:
         daemon.start()
         yield daemon
@@ -45,6 +46,18 @@ def server():
         daemon.check()
     finally:
         daemon.close()
+
+
+@pytest.fixture(scope="session")
+def server():
+    yield from run_to_the_end(capstan_server.Server("--enable-workspaces", env=webhook_receiver.ENVIRONMENT))
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory):
+    """A daemon with accounts; who has no grant may do nothing."""
+    environment = accounts.environment(tmp_path_factory.mktemp("auth"), "NO_PERMISSIONS", **webhook_receiver.ENVIRONMENT)
+    yield from run_to_the_end(capstan_server.Server(*accounts.FLAGS, "--enable-workspaces", env=environment))
 
 
 @pytest.fixture
@@ -67,8 +80,13 @@ def new_server():
 
 
 @pytest.fixture
-def client(server):
-    made = wire.Client(server)
+def client(request):
+    """Rows of users and roles are asked as the admin of a daemon that has them."""
+    row = request.node.callspec.params.get("row") if hasattr(request.node, "callspec") else None
+    if row and table.of_accounts(row):
+        made = wire.Client(request.getfixturevalue("guarded"), accounts.ADMIN)
+    else:
+        made = wire.Client(request.getfixturevalue("server"))
     yield made
     made.close()
 
@@ -77,8 +95,8 @@ def client(server):
 def still_there(request):
     """Whatever was sent, the shared daemon lives and answers."""
     yield
-    if "server" in request.fixturenames:
-        daemon = request.getfixturevalue("server")
+    for name in {"server", "guarded"} & set(request.fixturenames):
+        daemon = request.getfixturevalue(name)
         assert daemon.process.poll() is None, daemon.log()[-4000:]
         wire.health(daemon)
 
@@ -88,10 +106,11 @@ def unique(prefix="hostile"):
 
 
 class World:
-    """An experiment with a run and a logged model, to aim at."""
+    """An experiment with a run and a logged model, to aim at; and when they are asked for, what the registry and accounts have."""
 
     def __init__(self, client):
         self.client = client
+        self.known = {}
         self.experiment = client.good("experiments/create", {"name": unique()})["experiment_id"]
         self.run = client.good("runs/create", {"experiment_id": self.experiment})["run"]["info"]["run_id"]
         self.model = client.good("logged-models", {"experiment_id": self.experiment, "name": "m"})["model"]["info"]["model_id"]
@@ -99,6 +118,45 @@ class World:
                                        "params": [{"key": "p", "value": "1"}], "tags": [{"key": "k", "value": "1"}]})
         client.good(f"logged-models/{self.model}/params", {"params": [{"key": "p", "value": "1"}]})
         client.good("experiments/set-experiment-tag", {"experiment_id": self.experiment, "key": "k", "value": "1"})
+
+    def new(self, what):
+        return unique("hostile-" + what)
+
+    def __getattr__(self, name):
+        """Made once."""
+        if name not in ("registered", "webhook", "delivery", "user", "role", "role_permission"):
+            raise AttributeError(name)
+        if name not in self.known:
+            self.known[name] = getattr(self, "_" + name)()
+        return self.known[name]
+
+    def _registered(self):
+        name = self.new("model")
+        self.client.good("registered-models/create", {"name": name, "tags": [{"key": "k", "value": "v"}]})
+        self.client.good("model-versions/create", {"name": name, "source": "s3://bucket/model", "tags": [{"key": "k", "value": "v"}]})
+        self.client.good("registered-models/alias", {"name": name, "alias": "champion", "version": "1"})
+        return name
+
+    def _webhook(self):
+        """One that hears of nothing more; one delivery is in its log."""
+        made = self.client.good("webhooks", {"name": "hook", "url": "http://127.0.0.1:9/", "events": [table.EVENT]})["webhook"]["webhook_id"]
+        self.client.good("model-versions/set-tag", {"name": self.registered, "version": "1", "key": "k", "value": "w"})
+        reply = self.client.ask("PATCH", f"/api/2.0/mlflow/webhooks/{made}", {"events": [{"entity": "PROMPT", "action": "CREATED"}]})
+        assert reply.status == 200, reply
+        return made
+
+    def _delivery(self):
+        return self.client.get(f"/api/1.0/capstan/webhooks/{self.webhook}/deliveries").json["deliveries"][0]["delivery_id"]
+
+    def _user(self):
+        return self.client.good("users/create", {"username": self.new("user"), "password": accounts.PASSWORD})["user"]["username"]
+
+    def _role(self):
+        return self.client.good("/api/3.0/mlflow/roles/create", {"name": self.new("role"), "workspace": "default"})["role"]["id"]
+
+    def _role_permission(self):
+        return self.client.good("/api/3.0/mlflow/roles/permissions/add", {
+            "role_id": self.role, "resource_type": "experiment", "resource_pattern": "5", "permission": "READ"})["role_permission"]["id"]
 
 
 @pytest.fixture

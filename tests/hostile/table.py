@@ -63,6 +63,43 @@ def in_path(row):
     return set(re.findall(r"\{(\w+)\}", row["path"]))
 
 
+EVENT = {"entity": "MODEL_VERSION_TAG", "action": "SET"}
+
+
+def registry(row, world):
+    """What the rows of the registry and of webhooks ask for."""
+    if "registered-models" in row["path"] or "model-versions" in row["path"]:
+        values = {"name": world.registered, "version": "1", "alias": "champion", "source": "s3://bucket/model", "run_link": "https://example.com/r",
+                  "stage": "Staging", "archive_existing_versions": True, "reason": "because", "stages": ["None"], "description": "d",
+                  "filter": "name LIKE 'hostile%'", "order_by": ["name ASC"], "tags": [{"key": "k", "value": "v"}]}
+        if row["path"].endswith("registered-models/create"):
+            values["name"] = world.new("model")
+        return values
+    if "webhooks" in row["path"]:
+        return {"name": "hook", "url": "http://127.0.0.1:9/hook", "events": [EVENT], "event": EVENT, "description": "d", "secret": "s", "status": row["path"].endswith("deliveries") and "PENDING" or "DISABLED",
+                "webhook_id": "{webhook_id}" in row["path"] and world.webhook, "delivery_id": "{delivery_id}" in row["path"] and world.delivery}
+    return {}
+
+
+def accounts_of(row, world):
+    """What the rows of users and roles ask for; of a world on a daemon that has them."""
+    if not of_accounts(row):
+        return {}
+    fresh = row["path"].endswith(("users/create", "roles/create"))
+    if row["path"].endswith("permissions/revoke"):
+        world.client.good("/api/3.0/mlflow/users/permissions/grant", {"username": world.user, "resource_type": "experiment", "resource_id": world.experiment, "permission": "READ"})
+    if row["path"].endswith("unassign"):
+        world.client.good("/api/3.0/mlflow/roles/assign", {"username": world.user, "role_id": world.role})
+    return {"username": world.new("user") if fresh else world.user, "password": "a long enough password", "current_password": "a user's long password", "is_admin": False,
+            "resource_type": "experiment", "resource_id": world.experiment, "resource_pattern": world.experiment if row["method"] == "GET" else "77", "permission": "READ",
+            "name": world.new("role"), "workspace": ["default"] if row["handler"] == "auth_role_list" else "default", "description": "d",
+            "role_id": "role_id" in row["request"] and world.role, "role_permission_id": "role_permission_id" in row["request"] and world.role_permission}
+
+
+def of_accounts(row):
+    return row["handler"].startswith(("auth_", "http_signup"))
+
+
 def sample(row, world):
     """A request record that this row takes, with few exceptions (501s of a local destination)."""
     values = {
@@ -71,8 +108,11 @@ def sample(row, world):
         "timestamp": 1, "step": 0, "start_time": 1, "end_time": 2, "max_results": 10, "view_type": "ALL", "run_view_type": "ALL",
         "status": "FINISHED", "metric_key": "m", "path": "a/b", "artifact_path": "a", "num_parts": 1, "tag_key": "k",
         "start_step": 0, "end_step": 5, "expiration": 60, "allow_deleted": "false", "run_name": "r", "user_id": "u",
+        **registry(row, world), **accounts_of(row, world),
     }
     own = {
+        "3.0/mlflow/workspaces": {"name": "team"},
+        "3.0/mlflow/workspaces/{workspace_name}": {"workspace_name": "default", "description": "d"},
         "2.0/mlflow/runs/log-metric": {"key": "m", "value": 1.5},
         "2.0/mlflow/runs/log-parameter": {"key": "p", "value": "1"},
         "2.0/mlflow/runs/outputs": {"models": [{"model_id": world.model, "step": 0}]},

@@ -123,9 +123,9 @@ static void test_models(void **state)
 	struct ctx c;
 	struct search_page p;
 	assert_int_equal(build(&c, MODELS, NULL, NULL, &p), 0);
-	assert_string_equal(p.sql, "SELECT p.id, CASE WHEN row_number() OVER () = 10 THEN"
+	assert_string_equal(p.sql, "SELECT p.id, p.revision, CASE WHEN row_number() OVER () = 10 THEN"
 				   " ARRAY[p.k1::text]::text[] END AS position FROM"
-				   " (SELECT m.id AS id, m.name AS k1 FROM registered_models m"
+				   " (SELECT m.id AS id, m.revision, m.name AS k1 FROM registered_models m"
 				   " WHERE NOT m.prompt ORDER BY k1 LIMIT 11) p");
 	assert_false(p.once);
 	assert_int_equal(build(&c, MODELS, "name = 'a' AND tags.x = 'y'", NULL, &p), 0);

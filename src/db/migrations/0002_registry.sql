@@ -89,11 +89,3 @@ CREATE TABLE model_moves (
 );
 CREATE INDEX model_moves_name ON model_moves (name, id);
 CREATE INDEX model_moves_alias ON model_moves (name, alias, id) WHERE alias IS NOT NULL;
-
--- The time of a move: not before the move it follows, whose request may have come later and found the lock free. A
--- clock that was set back by more than a minute is believed.
-CREATE FUNCTION model_move_time(text, bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
-	SELECT coalesce((
-		SELECT CASE WHEN moved_at BETWEEN $2 AND $2 + 60000 THEN moved_at ELSE $2 END
-		FROM model_moves WHERE name = $1 ORDER BY id DESC LIMIT 1), $2)
-$$;
