@@ -64,6 +64,7 @@ struct auth_check {
 	struct principal *ret;
 	void (*done)(struct auth_check *k);
 	void *owner;
+	int64_t queued_ms;              /* auth's own */
 };
 /* False: too many wait (answer 503); done is not called then. */
 bool auth_submit(struct auth *a, struct auth_check *k);

@@ -83,6 +83,7 @@ enum {
 	LIMIT_WORKSPACE = 63,
 	LIMIT_RESOURCE_PATTERN = 512,     /* its column is narrower than names of models may be */
 	LIMIT_PASSWORD_QUEUE = 256,       /* logins waiting for their password to be tried */
+	LIMIT_PASSWORD_WAIT = 5000,       /* and for how long */
 
 	LIMIT_WEBHOOK_URL = 500,          /* the column widths of MLflow's schema */
 	LIMIT_WEBHOOK_DESCRIPTION = 1000,

@@ -11,6 +11,7 @@
 
 #include "auth_impl.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "db/db.h"
 #include "store/settings.h"
@@ -80,13 +81,14 @@ struct auth *auth_new(struct ctx *c, const struct auth_options *o)
 	pthread_condattr_destroy(&monotonic);
 	a->cache = auth_cache_new(o->cache_limit, o->cache_ttl_ms, AUTH_STALE_MS);
 	a->looks = queue_new(LIMIT_QUEUE);
+	a->again = queue_new(LIMIT_QUEUE);
 	a->trials = queue_new(LIMIT_PASSWORD_QUEUE);
 	if (!auth_permission_parse(o->default_permission, &a->fallback))
 		(void)!fail(c, INVALID_PARAMETER_VALUE,
 		            "default_permission of the authentication configuration must be READ,"
 		            " USE, EDIT, MANAGE or NO_PERMISSIONS, not '%s'.",
 		            o->default_permission);
-	else if (!a->cache || !a->looks || !a->trials || !make_secret(a, o))
+	else if (!a->cache || !a->looks || !a->again || !a->trials || !make_secret(a, o))
 		(void)!fail(c, INTERNAL_ERROR, "No memory for user accounts.");
 	else if (!bootstrap(c, o) && !auth_check_start(c, a))
 		return current = a;
@@ -102,6 +104,7 @@ void auth_free(struct auth *a)
 	if (current == a)
 		current = NULL;
 	queue_free(a->looks);
+	queue_free(a->again);
 	queue_free(a->trials);
 	auth_cache_free(a->cache);
 	pthread_cond_destroy(&a->stop);
@@ -183,6 +186,7 @@ int auth_recall(struct ctx *c, struct auth *a, const char *authorization, struct
 	case CACHE_WRONG:
 		return auth_refuse(c);
 	case CACHE_STALE:
+	case CACHE_EXPIRED:
 		return 0;
 	case CACHE_ABSENT:
 		break;
@@ -196,11 +200,13 @@ bool auth_submit(struct auth *a, struct auth_check *k)
 {
 	unsigned char digest[DIGEST_BYTES];
 	struct account *known = NULL;
-	bool look = auth_cache_digest(a->cache, k->authorization, digest)
-		&& auth_cache_find(a->cache, digest, &known) != CACHE_ABSENT;
+	enum cache_answer answer = auth_cache_digest(a->cache, k->authorization, digest)
+		? auth_cache_find(a->cache, digest, &known) : CACHE_ABSENT;
 
 	auth_account_release(known);
-	return queue_push(look ? a->looks : a->trials, &k->node);
+	k->queued_ms = clock_ms();
+	return queue_push(answer == CACHE_ABSENT ? a->trials
+	                  : answer == CACHE_EXPIRED ? a->again : a->looks, &k->node);
 }
 
 /* ---- what ---- */

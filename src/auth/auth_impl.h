@@ -14,7 +14,7 @@
 #include "base/queue.h"
 #include "cache.h"
 
-enum { KDF_THREADS = 2, THREADS = KDF_THREADS + 2 };
+enum { KDF_THREADS = 2, THREADS = KDF_THREADS + 3 };
 
 struct auth {
 	struct db_pool *pool;
@@ -22,6 +22,7 @@ struct auth {
 	unsigned char secret[32];       /* of the sign-up form */
 	struct auth_cache *cache;
 	struct queue *looks;            /* the password is right; who it is must be read again */
+	struct queue *again;            /* it was right a while ago, and must be tried again */
 	struct queue *trials;           /* the password must be tried */
 	pthread_t threads[THREADS];
 	unsigned started;

@@ -22,12 +22,18 @@ enum {
 
 struct entry {
 	struct entry *next;             /* of its bucket */
-	struct entry *newer, *older;    /* by the time of the trial */
+	struct entry *newer, *older;    /* of its kind, by the time of the trial */
 	unsigned char digest[DIGEST_BYTES];
 	struct account *account;        /* NULL: wrong */
 	uint64_t generation;
 	int64_t read_ms;
 	int64_t until_ms;
+};
+
+enum { WRONG, RIGHT, KINDS };
+
+struct ages {
+	struct entry *newest, *oldest;
 };
 
 struct auth_cache {
@@ -36,7 +42,7 @@ struct auth_cache {
 	EVP_MAC *algorithm;
 	unsigned char key[32];
 	struct entry *buckets[BUCKETS];
-	struct entry *newest, *oldest;
+	struct ages ages[KINDS];
 	size_t count, limit;
 	int64_t ttl_ms, stale_ms;
 	_Atomic uint64_t generation;
@@ -130,18 +136,27 @@ static struct entry **place(struct auth_cache *k, const unsigned char digest[DIG
 	return at;
 }
 
+static struct ages *ages_of(struct auth_cache *k, const struct entry *e)
+{
+	return &k->ages[e->account ? RIGHT : WRONG];
+}
+
 static void unlink_age(struct auth_cache *k, struct entry *e)
 {
-	*(e->newer ? &e->newer->older : &k->newest) = e->older;
-	*(e->older ? &e->older->newer : &k->oldest) = e->newer;
+	struct ages *a = ages_of(k, e);
+
+	*(e->newer ? &e->newer->older : &a->newest) = e->older;
+	*(e->older ? &e->older->newer : &a->oldest) = e->newer;
 }
 
 static void link_newest(struct auth_cache *k, struct entry *e)
 {
+	struct ages *a = ages_of(k, e);
+
 	e->newer = NULL;
-	e->older = k->newest;
-	*(k->newest ? &k->newest->newer : &k->oldest) = e;
-	k->newest = e;
+	e->older = a->newest;
+	*(a->newest ? &a->newest->newer : &a->oldest) = e;
+	a->newest = e;
 }
 
 static void drop(struct auth_cache *k, struct entry *e)
@@ -157,8 +172,10 @@ void auth_cache_free(struct auth_cache *k)
 {
 	if (!k)
 		return;
-	while (k->oldest)
-		drop(k, k->oldest);
+	for (unsigned i = 0; i < KINDS; i++) {
+		while (k->ages[i].oldest)
+			drop(k, k->ages[i].oldest);
+	}
 	/* The destructor is for threads that end; this one goes on. */
 	EVP_MAC_CTX_free(pthread_getspecific(k->mac));
 	pthread_key_delete(k->mac);
@@ -194,6 +211,8 @@ enum cache_answer auth_cache_find(struct auth_cache *k, const unsigned char dige
 			answer = CACHE_WRONG;
 		if (e->account)
 			*ret = auth_account_hold(e->account);
+	} else if (e && e->account) {
+		answer = CACHE_EXPIRED;
 	}
 	pthread_rwlock_unlock(&k->lock);
 	return answer;
@@ -213,15 +232,16 @@ void auth_cache_put(struct auth_cache *k, const unsigned char digest[DIGEST_BYTE
 		old = e->account;
 		unlink_age(k, e);
 	} else if (checked && (e = calloc(1, sizeof(*e)))) {
+		/* A storm of wrong passwords must not make us forget who is signed in. */
 		if (k->count >= k->limit)
-			drop(k, k->oldest);
+			drop(k, k->ages[WRONG].oldest ? k->ages[WRONG].oldest : k->ages[RIGHT].oldest);
 		memcpy(e->digest, digest, DIGEST_BYTES);
 		*place(k, digest) = e;
 		k->count++;
 	}
 	if (e) {
-		link_newest(k, e);
 		e->account = account ? auth_account_hold(account) : NULL;
+		link_newest(k, e);
 		e->generation = generation;
 		e->read_ms = read_ms;
 		if (checked)

@@ -4,7 +4,8 @@
 /*
  * cache — who gave which credentials, for a short while: keyed digests of Authorization headers
  * (the key is this process's own and random, so that a dump of memory does not help to guess
- * passwords) and what was found behind them. Bounded; the oldest goes first. Any thread.
+ * passwords) and what was found behind them. Bounded; the oldest goes first, wrong ones before right
+ * ones. Any thread.
  */
 #ifndef AUTH_CACHE_H
 #define AUTH_CACHE_H
@@ -32,7 +33,8 @@ void auth_account_release(struct account *a); /* NULL is fine */
 enum { DIGEST_BYTES = 32 };
 
 enum cache_answer {
-	CACHE_ABSENT,                   /* unknown, or too long ago */
+	CACHE_ABSENT,                   /* unknown, or wrong and too long ago */
+	CACHE_EXPIRED,                  /* was right, too long ago: try again */
 	CACHE_STALE,                    /* was right; users or grants may have changed since */
 	CACHE_RIGHT,
 	CACHE_WRONG,                    /* such a user or password there is not */

@@ -3,11 +3,13 @@
 
 /*
  * check — the threads behind auth_submit(): one reads users again whose password is known to be
- * right, two try passwords, and one watches for changes that other daemons make. So a storm of
- * wrong passwords delays other new logins and nobody else.
+ * right, one tries passwords again that were right a while ago, two try those of strangers, and one
+ * watches for changes that other daemons make. So a storm of wrong passwords delays other new
+ * logins and nobody else.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "auth/password.h"
@@ -23,6 +25,7 @@
 enum {
 	WATCH_MS = AUTH_STALE_MS * 2 / 5,
 	DB_WAIT_MS = 2000,
+	KDF_NICE = 5,                   /* requests of those who are known go first */
 };
 
 /* ---- the database ---- */
@@ -182,6 +185,9 @@ static void serve(struct auth *a, struct queue *from, bool may_try)
 		if (!c.arena)
 			(void)!fail(k->ctx, TEMPORARILY_UNAVAILABLE,
 			            "The server is out of memory; try again later.");
+		else if (clock_ms() - k->queued_ms > LIMIT_PASSWORD_WAIT)
+			(void)!fail(k->ctx, TEMPORARILY_UNAVAILABLE,
+			            "Too many passwords are being checked; try again later.");
 		else if (!auth_credentials_parse(k->authorization, &given))
 			(void)!auth_refuse(k->ctx);
 		else
@@ -209,10 +215,20 @@ static void *look_run(void *arg)
 	return NULL;
 }
 
+static void *again_run(void *arg)
+{
+	struct auth *a = arg;
+
+	serve(a, a->again, true);
+	return NULL;
+}
+
+/* On Linux a thread has a niceness of its own. */
 static void *trial_run(void *arg)
 {
 	struct auth *a = arg;
 
+	(void)setpriority(PRIO_PROCESS, 0, KDF_NICE);
 	serve(a, a->trials, true);
 	return NULL;
 }
@@ -266,7 +282,7 @@ static void *watch_run(void *arg)
 int auth_check_start(struct ctx *c, struct auth *a)
 {
 	static const struct { const char *name; void *(*run)(void *arg); } threads[THREADS] = {
-		{ "auth watch", watch_run }, { "auth look", look_run },
+		{ "auth watch", watch_run }, { "auth look", look_run }, { "auth again", again_run },
 		{ "auth password", trial_run }, { "auth password", trial_run },
 	};
 
@@ -284,16 +300,14 @@ void auth_check_stop(struct auth *a)
 	a->stopping = true;
 	pthread_cond_broadcast(&a->stop);
 	pthread_mutex_unlock(&a->lock);
-	/* The looking thread may still hand over to the trying ones. */
 	for (unsigned i = 0; i < a->started; i++) {
+		/* The looking thread may still hand over to the trying ones. */
 		if (i == 1)
 			queue_close(a->looks);
-		if (i == 2)
+		if (i == 2) {
+			queue_close(a->again);
 			queue_close(a->trials);
-		if (i >= 2)
-			continue;
+		}
 		pthread_join(a->threads[i], NULL);
 	}
-	for (unsigned i = 2; i < a->started; i++)
-		pthread_join(a->threads[i], NULL);
 }

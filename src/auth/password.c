@@ -25,6 +25,7 @@ enum {
 	PBKDF2_ITERATIONS = 1000000,
 	KEY_MAX = 64,
 	KDF_WAIT_S = 10,
+	KDF_WORKERS = 3,                /* handlers that try or wait at one time */
 	/* What a stored hash may ask for: 64 MiB, some seconds. */
 	SCRYPT_N_MAX = 1 << 18, SCRYPT_R_MAX = 32, SCRYPT_P_MAX = 16,
 	PBKDF2_ITERATIONS_MAX = 10000000,
@@ -34,32 +35,58 @@ enum {
 
 /* ---- few at one time ---- */
 
+/* Who leaves hands his place to one who waits, so that threads that try one password after the other
+   let handlers in between. Of those that hold a database connection, as workers do, few may wait:
+   the others have requests to answer. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
-static unsigned running;
+static unsigned running, waiting, granted, workers;
 
-static int enter(struct ctx *c)
+static bool wait_for_place(void)
 {
 	struct timespec until;
 	int error = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += KDF_WAIT_S;
+	waiting++;
+	while (!granted && error != ETIMEDOUT)
+		error = pthread_cond_clockwait(&freed, &gate, CLOCK_MONOTONIC, &until);
+	waiting--;
+	if (!granted)
+		return false;
+	granted--;
+	return true;
+}
+
+static int enter(struct ctx *c)
+{
+	bool worker = c->db, in = false;
+
 	pthread_mutex_lock(&gate);
-	while (running >= AUTH_KDF_AT_ONCE && error != ETIMEDOUT)
-		error = pthread_cond_timedwait(&freed, &gate, &until);
-	bool in = running < AUTH_KDF_AT_ONCE;
-	running += in;
+	workers += worker;
+	if (running < AUTH_KDF_AT_ONCE) {
+		running++;
+		in = true;
+	} else if (!worker || workers <= KDF_WORKERS) {
+		in = wait_for_place();
+	}
+	workers -= worker && !in;
 	pthread_mutex_unlock(&gate);
 	return in ? 0 : fail(c, TEMPORARILY_UNAVAILABLE,
 	                     "Too many passwords are being checked; try again later.");
 }
 
-static void leave(void)
+static void leave(const struct ctx *c)
 {
 	pthread_mutex_lock(&gate);
-	running--;
-	pthread_cond_signal(&freed);
+	workers -= c->db != NULL;
+	if (waiting > granted) {
+		granted++;
+		pthread_cond_signal(&freed);
+	} else {
+		running--;
+	}
 	pthread_mutex_unlock(&gate);
 }
 
@@ -160,7 +187,7 @@ static int derive(struct ctx *c, const struct method *m, const char *password,
 		                    (int)m->salt_size, (int)m->n, m->digest, (int)m->size, key)
 		: EVP_PBE_scrypt(password, size, (const unsigned char *)m->salt, m->salt_size,
 		                 m->n, m->r, m->p, 2 * SCRYPT_MEMORY_MAX, key, m->size);
-	leave();
+	leave(c);
 	if (done != 1)
 		return fail(c, TEMPORARILY_UNAVAILABLE,
 		            "The server is out of memory; try again later.");

@@ -16,7 +16,7 @@
 #include "store/text.h"
 
 enum {
-	MODEL_LOCK, MODEL_LOCK_NAMES, MODEL_FIND, MODEL_CREATE, MODEL_TAGGED, MODEL_RENAME,
+	MODEL_LOCK, MODEL_LOCK_MOVE, MODEL_LOCK_NAMES, MODEL_FIND, MODEL_CREATE, MODEL_TAGGED, MODEL_RENAME,
 	MODEL_RENAME_VERSIONS, MODEL_RENAME_MOVES, MODEL_UPDATE, MODEL_DELETE, MODEL_SET_TAG,
 	MODEL_SET_PROMPT, MODEL_DELETE_TAG, MODEL_DELETE_PROMPT
 };
@@ -37,6 +37,12 @@ static const struct stmt stmts[] = {
 	[MODEL_LOCK] = { "model_lock", "t",
 		"UPDATE registered_models SET revision = DEFAULT WHERE name = $1"
 		" RETURNING id, prompt" },
+	/* Not before the move it follows, whose request may have come later and found the lock
+	   free. A clock that was set back by more than a minute is believed. */
+	[MODEL_LOCK_MOVE] = { "model_lock_move", "ti",
+		"UPDATE registered_models SET revision = DEFAULT, last_move ="
+		" CASE WHEN last_move BETWEEN $2 AND $2 + 60000 THEN last_move ELSE $2 END"
+		" WHERE name = $1 RETURNING id, prompt" },
 	[MODEL_LOCK_NAMES] = { "model_lock_names", "T",
 		"SELECT id, prompt, name FROM registered_models WHERE name = ANY($1)"
 		" ORDER BY name FOR UPDATE" },
@@ -86,6 +92,12 @@ const struct record model_row_record = { sizeof(struct model_row), (const struct
 void model_lock_queue(struct ctx *c, const char *name, struct list *rows)
 {
 	db_queue_list(c, &stmts[MODEL_LOCK], ARGS(TEXT(name)), &model_row_record, rows);
+}
+
+void model_lock_move_queue(struct ctx *c, const char *name, int64_t now, struct list *rows)
+{
+	db_queue_list(c, &stmts[MODEL_LOCK_MOVE], ARGS(TEXT(name), BIGINT(now)),
+	              &model_row_record, rows);
 }
 
 void model_lock_names_queue(struct ctx *c, const char *const *names, size_t count,
@@ -308,16 +320,17 @@ int store_model_update(struct ctx *c, const char *name, const char *description,
 static int delete_model(struct ctx *c, void *arg)
 {
 	const struct change *g = arg;
-	struct list rows = { 0 };
+	struct list found = { 0 }, rows = { 0 };
 	const struct model_row *model;
 
-	model_lock_names_queue(c, &g->name, 1, &rows);
+	model_lock_names_queue(c, &g->name, 1, &found);
 	if (db_flush(c))
 		return -1;
-	if (!rows.count)
+	if (!found.count)
 		return model_missing(c, g->name);
-	model = rows.items;
-	model_moves_end_queue(c, *model->id, g->name, 0, g->now, "model deleted");
+	model = found.items;
+	model_lock_move_queue(c, g->name, g->now, &rows);
+	model_moves_end_queue(c, *model->id, g->name, 0, "model deleted");
 	db_queue(c, &stmts[MODEL_DELETE], ARGS(BIGINT(*model->id)), NULL);
 	store_grant_remove_queue(c, resource(*model->prompt), g->name);
 	return 0;

@@ -12,42 +12,38 @@
 
 enum { ALIAS_SET, ALIAS_SET_UNHEARD, ALIAS_DELETE, ALIAS_GET, ALIAS_LATEST };
 
-#define OLD \
-	"WITH model AS MATERIALIZED (SELECT id FROM registered_models WHERE name = $1)," \
-	" old AS MATERIALIZED (SELECT a.version FROM model" \
-	"  JOIN model_aliases a ON a.model = model.id WHERE a.alias = $2)"
-
+/* Where the alias pointed is told by its own row: a look into a table before would be planned while
+   that is empty, and stay a look at all of it when it no longer is. */
 #define SET(condition) \
-	OLD ", target AS MATERIALIZED (SELECT v.version FROM model" \
-	"  JOIN model_versions v ON v.model = model.id" \
-	"  WHERE v.version = $3 AND NOT v.deleted)," \
-	" go AS MATERIALIZED (SELECT model.id FROM model, target" \
-	"  WHERE ($4 < 0 OR $4 = coalesce((SELECT version FROM old), 0))" condition ")," \
-	" written AS (INSERT INTO model_aliases SELECT id, $2, $3 FROM go" \
-	"  ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version" \
-	"  WHERE model_aliases.version <> excluded.version)," \
+	"WITH go AS MATERIALIZED (SELECT m.id, m.last_move FROM registered_models m" \
+	"  JOIN model_versions v ON v.model = m.id AND v.version = $3" \
+	"  WHERE m.name = $1 AND NOT v.deleted" condition ")," \
+	" written AS (INSERT INTO model_aliases AS a SELECT id, $2, $3 FROM go" \
+	"  ON CONFLICT (model, alias) DO UPDATE" \
+	"  SET version = excluded.version, previous = a.version" \
+	"  WHERE a.version <> excluded.version RETURNING previous)," \
 	" moved AS (INSERT INTO model_moves (model, name, moved_at, alias, from_version," \
 	"   to_version, user_id, reason)" \
-	"  SELECT id, $1, " MODEL_MOVE_TIME("$1", "$5") ", $2, (SELECT version FROM old), $3, $6," \
-	"   $7" \
-	"  FROM go WHERE $3 IS DISTINCT FROM (SELECT version FROM old))" \
-	" SELECT (SELECT version FROM target) AS version, (SELECT version FROM old) AS old," \
-	" EXISTS (SELECT FROM go) AS moved FROM model"
+	"  SELECT id, $1, last_move, $2, previous, $3, $4, $5 FROM go, written)" \
+	" SELECT id AS model FROM go"
 
-/* Arguments: name, alias, version, expected (-1: any, 0: none), now, user, reason. They follow the
-   lock of the model, so that what they see is what there is. */
+/* Arguments: name, alias, version (or expected; -1: any), user, reason. They follow the lock of the
+   model, so that what they see is what there is. */
 static const struct stmt stmts[] = {
-	[ALIAS_SET] = { "model_alias_set", "ttiiitt", SET("") },
-	[ALIAS_SET_UNHEARD] = { "model_alias_set_unheard", "ttiiitt",
+	[ALIAS_SET] = { "model_alias_set", "ttitt", SET("") },
+	[ALIAS_SET_UNHEARD] = { "model_alias_set_unheard", "ttitt",
 		SET(" AND " MODEL_EVENTS_UNHEARD) },
-	[ALIAS_DELETE] = { "model_alias_delete", "ttiitt",
-		OLD ", go AS MATERIALIZED (SELECT model.id, old.version FROM model, old"
+	[ALIAS_DELETE] = { "model_alias_delete", "ttitt",
+		"WITH model AS MATERIALIZED (SELECT id, last_move FROM registered_models"
+		"  WHERE name = $1), old AS MATERIALIZED (SELECT a.version FROM model"
+		"  JOIN model_aliases a ON a.model = model.id WHERE a.alias = $2),"
+		" go AS MATERIALIZED (SELECT model.id, model.last_move, old.version FROM model, old"
 		"  WHERE $3 < 0 OR $3 = old.version),"
 		" gone AS (DELETE FROM model_aliases a USING go"
 		"  WHERE a.model = go.id AND a.alias = $2),"
 		" moved AS (INSERT INTO model_moves (model, name, moved_at, alias, from_version,"
 		"   user_id, reason)"
-		"  SELECT id, $1, " MODEL_MOVE_TIME("$1", "$4") ", $2, version, $5, $6 FROM go)"
+		"  SELECT id, $1, last_move, $2, version, $4, $5 FROM go)"
 		" SELECT (SELECT version FROM old) AS old FROM model" },
 	[ALIAS_GET] = { "model_alias_get", "tt",
 		"SELECT m.id AS model, a.version FROM registered_models m"
@@ -62,14 +58,12 @@ struct outcome {
 	const int64_t *model;
 	const int64_t *version;
 	const int64_t *old;
-	const bool *moved;
 };
 
 static const struct record outcome_record = { sizeof(struct outcome), (const struct field[]){
 	INT64(struct outcome, model,   0),
 	INT64(struct outcome, version, 0),
 	INT64(struct outcome, old,     0),
-	BOOL (struct outcome, moved,   0),
 	END }};
 
 static const char *pointing(struct ctx *c, int64_t version)
@@ -90,36 +84,50 @@ static int check_expected(struct ctx *c, const struct alias_move *m, const int64
 	            pointing(c, m->expected));
 }
 
-/* Lock and move in one round trip. *prompt: of the model. 1, or 0: somebody listens, nothing is
-   moved. */
+/* Locks the model; -1 where the alias is not as expected. */
+static int expect(struct ctx *c, const struct alias_move *m, struct list *locked)
+{
+	struct list found = { 0 };
+
+	model_lock_move_queue(c, m->name, m->now, locked);
+	if (m->expected < 0)
+		return 0;
+	db_queue_list(c, &stmts[ALIAS_GET], ARGS(TEXT(m->name), TEXT(m->alias)), &outcome_record,
+	              &found);
+	if (db_flush(c))
+		return -1;
+	return found.count ? check_expected(c, m, LIST_AT(struct outcome, &found, 0)->version) : 0;
+}
+
+/* Lock and move in one round trip. *prompt: of the model. 1, or 0: no such version, or, if asked
+   for, somebody listens. */
 static int set_alias(struct ctx *c, const struct alias_move *m, bool unheard, bool *prompt)
 {
 	struct list locked = { 0 }, done = { 0 };
-	const struct outcome *out;
 
-	model_lock_queue(c, m->name, &locked);
+	if (expect(c, m, &locked))
+		return -1;
 	db_queue_list(c, &stmts[unheard ? ALIAS_SET_UNHEARD : ALIAS_SET],
 	              ARGS(TEXT(m->name), TEXT(m->alias), BIGINT(m->version.number),
-	                   BIGINT(m->expected), BIGINT(m->now), TEXT(c->user), TEXT(m->reason)),
-	              &outcome_record, &done);
+	                   TEXT(c->user), TEXT(m->reason)), &outcome_record, &done);
 	if (db_flush(c))
 		return -1;
-	out = done.items;
-	if (!locked.count || !done.count || !out->version)
-		return model_version_missing(c, m->name, m->version.text);
-	if (check_expected(c, m, out->old))
-		return -1;
+	if (!done.count)
+		return 0;
 	*prompt = *LIST_AT(struct model_row, &locked, 0)->prompt;
-	return *out->moved ? 1 : 0;
+	return 1;
 }
 
 static int set_and_tell(struct ctx *c, void *arg)
 {
 	const struct alias_move *m = arg;
 	bool prompt;
+	int done = set_alias(c, m, false, &prompt);
 
-	if (set_alias(c, m, false, &prompt) < 0)
+	if (done < 0)
 		return -1;
+	if (!done)
+		return model_version_missing(c, m->name, m->version.text);
 	model_event_alias(c, prompt ? EVENT_PROMPT_ALIAS_CREATED : EVENT_MODEL_VERSION_ALIAS_CREATED,
 	                  m->name, m->alias, m->raw);
 	return 0;
@@ -129,7 +137,7 @@ int store_model_alias_set(struct ctx *c, const struct alias_move *m)
 {
 	struct alias_move copy = *m;
 	bool prompt;
-	int done = set_alias(c, m, true, &prompt);
+	int done = m->expected < 0 ? set_alias(c, m, true, &prompt) : 0;
 
 	if (done)
 		return done < 0 ? -1 : 0;
@@ -142,10 +150,10 @@ static int delete_alias(struct ctx *c, void *arg)
 	struct list locked = { 0 }, done = { 0 };
 	bool prompt;
 
-	model_lock_queue(c, m->name, &locked);
+	model_lock_move_queue(c, m->name, m->now, &locked);
 	db_queue_list(c, &stmts[ALIAS_DELETE],
-	              ARGS(TEXT(m->name), TEXT(m->alias), BIGINT(m->expected), BIGINT(m->now),
-	                   TEXT(c->user), TEXT(m->reason)), &outcome_record, &done);
+	              ARGS(TEXT(m->name), TEXT(m->alias), BIGINT(m->expected), TEXT(c->user),
+	                   TEXT(m->reason)), &outcome_record, &done);
 	if (db_flush(c))
 		return -1;
 	if (!locked.count || !done.count)

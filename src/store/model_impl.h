@@ -31,6 +31,8 @@ extern const struct record model_row_record;
  * takes this lock first, and no other row's before it.
  */
 void model_lock_queue(struct ctx *c, const char *name, struct list *rows);
+/* The same for what writes history: it sets the time of the move. */
+void model_lock_move_queue(struct ctx *c, const char *name, int64_t now, struct list *rows);
 /* Against everything, for what changes the name or ends the model: in the order of names. */
 void model_lock_names_queue(struct ctx *c, const char *const *names, size_t count,
                             struct list *rows);
@@ -51,18 +53,12 @@ struct tag_arrays model_tags(struct ctx *c, const struct list *tags);
 
 /* ---- moves: model_move.c ---- */
 
-/*
- * The time of a move: not before the move it follows, whose request may have come later and found
- * the lock free. A clock that was set back by more than a minute is believed. A function of the
- * database would be planned at each call.
- */
-#define MODEL_MOVE_TIME(name_, now) \
-	"coalesce((SELECT CASE WHEN moved_at BETWEEN " now " AND " now " + 60000 THEN moved_at" \
-	" ELSE " now " END FROM model_moves WHERE name = " name_ " ORDER BY id DESC LIMIT 1), " now ")"
+/* The time of a move of the model, under model_lock_move_queue(). */
+#define MODEL_MOVE_TIME(id_) "(SELECT last_move FROM registered_models WHERE id = " id_ ")"
 
 /* The aliases of a version (0: of all) and its stage end. */
 void model_moves_end_queue(struct ctx *c, int64_t model, const char *name, int64_t version,
-                           int64_t now, const char *reason);
+                           const char *reason);
 
 /* ---- events: model_event.c ---- */
 

@@ -34,15 +34,15 @@ static const struct stmt stmts[] = {
 		"  AND moved_at <= $3 ORDER BY model, alias, id DESC) AS last"
 		" LEFT JOIN registered_models m ON m.id = last.model"
 		" WHERE to_version IS NOT NULL ORDER BY alias, m.id IS NULL, model DESC" },
-	[MOVES_END_ALIASES] = { "model_moves_end_aliases", "ititti",
+	[MOVES_END_ALIASES] = { "model_moves_end_aliases", "ittti",
 		"INSERT INTO model_moves (model, name, moved_at, alias, from_version, user_id,"
-		" reason) SELECT $1, $2, " MODEL_MOVE_TIME("$2", "$3") ", alias, version, $4, $5"
-		" FROM model_aliases WHERE model = $1 AND ($6 = 0 OR version = $6)"
+		" reason) SELECT $1, $2, " MODEL_MOVE_TIME("$1") ", alias, version, $3, $4"
+		" FROM model_aliases WHERE model = $1 AND ($5 = 0 OR version = $5)"
 		" ORDER BY alias" },
-	[MOVES_END_STAGES] = { "model_moves_end_stages", "ititti",
+	[MOVES_END_STAGES] = { "model_moves_end_stages", "ittti",
 		"INSERT INTO model_moves (model, name, moved_at, version, from_stage, user_id,"
-		" reason) SELECT $1, $2, " MODEL_MOVE_TIME("$2", "$3") ", version, stage, $4, $5"
-		" FROM model_versions WHERE model = $1 AND ($6 = 0 OR version = $6)"
+		" reason) SELECT $1, $2, " MODEL_MOVE_TIME("$1") ", version, stage, $3, $4"
+		" FROM model_versions WHERE model = $1 AND ($5 = 0 OR version = $5)"
 		" AND stage <> 0 AND NOT deleted ORDER BY version" },
 };
 
@@ -64,10 +64,10 @@ const struct record model_move_record = { sizeof(struct model_move), (const stru
 	END }};
 
 void model_moves_end_queue(struct ctx *c, int64_t model, const char *name, int64_t version,
-                           int64_t now, const char *reason)
+                           const char *reason)
 {
-	struct db_args args = ARGS(BIGINT(model), TEXT(name), BIGINT(now), TEXT(c->user),
-	                           TEXT(reason), BIGINT(version));
+	struct db_args args = ARGS(BIGINT(model), TEXT(name), TEXT(c->user), TEXT(reason),
+	                           BIGINT(version));
 
 	db_queue(c, &stmts[MOVES_END_ALIASES], args, NULL);
 	db_queue(c, &stmts[MOVES_END_STAGES], args, NULL);

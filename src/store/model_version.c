@@ -43,7 +43,7 @@ enum {
 	"  SELECT id, last_version, $2, $2, $3, $4, $5, $6, $7, $8, $9 FROM model" \
 	"), tagged AS (" \
 	"  INSERT INTO model_version_tags SELECT id, last_version, t.key, t.value" \
-	"  FROM model, unnest($10, $11) AS t (key, value)" \
+	"  FROM model, unnest((SELECT $10), (SELECT $11)) AS t (key, value)" \
 	") SELECT id AS model, last_version AS version, prompt FROM model"
 
 static const struct stmt stmts[] = {
@@ -90,15 +90,15 @@ static const struct stmt stmts[] = {
 		"  RETURNING version"
 		") INSERT INTO model_moves (model, name, moved_at, version, from_stage, to_stage,"
 		"  user_id, reason)"
-		" SELECT $1, $5, " MODEL_MOVE_TIME("$5", "$4") ", version, $3, 3, $6, $7 FROM archived"
+		" SELECT $1, $5, " MODEL_MOVE_TIME("$1") ", version, $3, 3, $6, $7 FROM archived"
 		" ORDER BY version" },
 	[VERSION_MOVE] = { "model_version_move", "iiii",
 		"UPDATE model_versions SET stage = $3, last_updated_time = $4"
 		" WHERE model = $1 AND version = $2" },
-	[VERSION_MOVED] = { "model_version_moved", "iiiiittt",
+	[VERSION_MOVED] = { "model_version_moved", "iiiittt",
 		"INSERT INTO model_moves (model, name, moved_at, version, from_stage, to_stage,"
 		"  user_id, reason)"
-		" SELECT $1, $6, " MODEL_MOVE_TIME("$6", "$5") ", $2, $3, $4, $7, $8" },
+		" SELECT $1, $5, " MODEL_MOVE_TIME("$1") ", $2, $3, $4, $6, $7" },
 	[VERSION_TOUCH] = { "model_version_touch", "ii",
 		"UPDATE registered_models SET last_updated_time = $2 WHERE id = $1" },
 	[VERSION_ORIGIN] = { "model_version_origin", "ti", ORIGIN("x.version = $2") },
@@ -280,13 +280,11 @@ int store_model_version_location(struct ctx *c, const char *name,
 
 /* ---- changes ---- */
 
-/* One statement after the lock of the model, in one round trip. 1, 0: no such version, or -1. */
-static int locked_one(struct ctx *c, const struct stmt *s, const char *name, struct db_args args,
-                      struct row *ret)
+/* One statement behind what is queued: the lock of the model. 1, 0: no such version, or -1. */
+static int queued_one(struct ctx *c, const struct stmt *s, struct db_args args, struct row *ret)
 {
-	struct list locked = { 0 }, found = { 0 };
+	struct list found = { 0 };
 
-	model_lock_queue(c, name, &locked);
 	db_queue_list(c, s, args, &row_record, &found);
 	if (db_flush(c))
 		return -1;
@@ -300,11 +298,14 @@ int store_model_version_update(struct ctx *c, const char *name,
                                const struct version_number *version, const char *description,
                                int64_t now, struct model_version **ret)
 {
+	struct list locked = { 0 };
 	struct row row = { 0 };
-	int found = locked_one(c, &stmts[VERSION_UPDATE], name,
-	                       ARGS(TEXT(name), BIGINT(version->number), TEXT(description),
-	                            BIGINT(now)), &row);
+	int found;
 
+	model_lock_queue(c, name, &locked);
+	found = queued_one(c, &stmts[VERSION_UPDATE],
+	                   ARGS(TEXT(name), BIGINT(version->number), TEXT(description),
+	                        BIGINT(now)), &row);
 	return reply(c, found, &row, name, version, ret);
 }
 
@@ -317,13 +318,15 @@ struct change {
 	int64_t now;
 };
 
-/* Locks the model, then finds the version. */
+/* Locks the model for a move, then finds the version. */
 static int lock_version(struct ctx *c, const char *name, const struct version_number *version,
-                        struct row *ret)
+                        int64_t now, struct row *ret)
 {
-	int found = locked_one(c, &stmts[VERSION_FIND], name,
-	                       ARGS(TEXT(name), BIGINT(version->number)), ret);
+	struct list locked = { 0 };
+	int found;
 
+	model_lock_move_queue(c, name, now, &locked);
+	found = queued_one(c, &stmts[VERSION_FIND], ARGS(TEXT(name), BIGINT(version->number)), ret);
 	if (found < 0)
 		return -1;
 	return found ? 0 : model_version_missing(c, name, version->text);
@@ -334,9 +337,9 @@ static int delete_version(struct ctx *c, void *arg)
 	const struct change *g = arg;
 	struct row v;
 
-	if (lock_version(c, g->name, g->version, &v))
+	if (lock_version(c, g->name, g->version, g->now, &v))
 		return -1;
-	model_moves_end_queue(c, *v.model, g->name, *v.version, g->now, "version deleted");
+	model_moves_end_queue(c, *v.model, g->name, *v.version, "version deleted");
 	db_queue(c, &stmts[VERSION_DELETE_ALIASES], ARGS(BIGINT(*v.model), BIGINT(*v.version)),
 	         NULL);
 	db_queue(c, &stmts[VERSION_DELETE],
@@ -357,11 +360,14 @@ int store_model_version_delete(struct ctx *c, const char *name,
 static int set_tag(struct ctx *c, void *arg)
 {
 	const struct change *g = arg;
+	struct list locked = { 0 };
 	struct row row = { 0 };
-	int found = locked_one(c, &stmts[VERSION_SET_TAG], g->name,
-	                       ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key),
-	                            TEXT(g->value)), &row);
+	int found;
 
+	model_lock_queue(c, g->name, &locked);
+	found = queued_one(c, &stmts[VERSION_SET_TAG],
+	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key),
+	                        TEXT(g->value)), &row);
 	if (found < 0)
 		return -1;
 	if (!found)
@@ -384,11 +390,14 @@ int store_model_version_set_tag(struct ctx *c, const char *name,
 static int delete_tag(struct ctx *c, void *arg)
 {
 	const struct change *g = arg;
+	struct list locked = { 0 };
 	struct row row = { 0 };
-	int found = locked_one(c, &stmts[VERSION_DROP_TAG], g->name,
-	                       ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key)),
-	                       &row);
+	int found;
 
+	model_lock_queue(c, g->name, &locked);
+	found = queued_one(c, &stmts[VERSION_DROP_TAG],
+	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key)),
+	                   &row);
 	if (found < 0)
 		return -1;
 	if (!found)
@@ -420,7 +429,7 @@ static int move_version(struct ctx *c, void *arg)
 	const struct stage_move *m = g->move;
 	struct row v;
 
-	if (lock_version(c, m->name, &m->version, &v))
+	if (lock_version(c, m->name, &m->version, m->now, &v))
 		return -1;
 	if (m->expected >= 0 && m->expected != *v.stage)
 		return fail(c, RESOURCE_CONFLICT,
@@ -438,8 +447,8 @@ static int move_version(struct ctx *c, void *arg)
 	if (*v.stage != m->stage)
 		db_queue(c, &stmts[VERSION_MOVED],
 		         ARGS(BIGINT(*v.model), BIGINT(*v.version), BIGINT(*v.stage),
-		              BIGINT(m->stage), BIGINT(m->now), TEXT(m->name), TEXT(c->user),
-		              TEXT(m->reason)), NULL);
+		              BIGINT(m->stage), TEXT(m->name), TEXT(c->user), TEXT(m->reason)),
+		         NULL);
 	db_queue(c, &stmts[VERSION_TOUCH], ARGS(BIGINT(*v.model), BIGINT(m->now)), NULL);
 	return model_version_load(c, *v.model, *v.version, g->ret) < 0 ? -1 : 0;
 }

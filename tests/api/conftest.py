@@ -115,6 +115,15 @@ def new_server(request):
         )
 
 
+@pytest.fixture(autouse=True)
+def own_uris():
+    """A test that points the client elsewhere does so for itself."""
+    yield
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+
+
 @pytest.fixture
 def client(server):
     mlflow.set_tracking_uri(server.url)

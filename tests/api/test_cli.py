@@ -72,7 +72,7 @@ def test_help_is_the_documented_table():
         (["serve", "--port"], "needs an argument"),
         (["serve", "extra"], "unexpected argument"),
         (["serve", "--log-level", "loud"], "one of debug"),
-        (["serve", "--app-name", "basic-auth"], "not available"),
+        (["serve", "--app-name", "oidc-auth"], "basic-auth"),
         (["gc", "--port", "1"], "No such option"),
         (["db"], "no such command"),
         (["db", "downgrade"], "no such command"),

@@ -7,6 +7,7 @@ CREATE TABLE registered_models (
 	last_updated_time bigint NOT NULL,
 	description     text,
 	last_version    integer NOT NULL DEFAULT 0,
+	last_move       bigint NOT NULL DEFAULT 0,          -- model_moves has none that is later
 	prompt          boolean NOT NULL DEFAULT false,     -- has the tag mlflow.prompt.is_prompt = true
 	-- Another one after each change of what registered-models/search shows of the model: memories of it go by this.
 	-- A time, so that a database put back to an earlier state never says the same of something else.
@@ -65,6 +66,7 @@ CREATE TABLE model_aliases (
 	model           bigint NOT NULL REFERENCES registered_models ON DELETE CASCADE,
 	alias           text COLLATE "C" NOT NULL,
 	version         integer NOT NULL,
+	previous        integer,                            -- where it pointed before: what a move comes from
 	PRIMARY KEY (model, alias)
 );
 CREATE INDEX model_aliases_version ON model_aliases (model, version);
