@@ -153,9 +153,14 @@ pytest_step api-private -- tests/api $full_flag
 [ "$mode" != quick ] || finish
 need build-sanitize build sanitize
 ctest_step sanitize
-pytest_step api-external CAPSTAN_TEST_POSTGRES=external -- tests/api $full_flag --ignore=tests/api/test_lifecycle.py \
-	--ignore=tests/api/test_cli.py --ignore=tests/api/test_old_client.py
-pytest_step api-sanitize CAPSTAN_BINARY="$root/build/sanitize/capstan" CAPSTAN_TEST_SLOW=4 -- tests/api $full_flag
+# Without what brings its databases along, or asks none.
+pytest_step api-external CAPSTAN_TEST_POSTGRES=external CAPSTAN_TEST_PART=1 -- tests/api $full_flag --ignore=tests/api/test_lifecycle.py \
+	--ignore=tests/api/test_cli.py --ignore=tests/api/test_old_client.py --ignore=tests/api/test_endpoints.py \
+	--ignore=tests/api/test_import.py --ignore=tests/api/test_import_files.py --ignore=tests/api/test_promote.py \
+	--ignore=tests/api/test_auth_users.py
+pytest_step api-sanitize CAPSTAN_BINARY="$root/build/sanitize/capstan" CAPSTAN_TEST_SLOW=4 CAPSTAN_TEST_PART=1 -- tests/api $full_flag \
+	--ignore=tests/api/test_endpoints.py --deselect "tests/api/test_promote.py::test_whole[mlflow-capstan]" \
+	--deselect "tests/api/test_promote.py::test_whole[second-mlflow]"
 if [ -d tests/differential ]; then
 	pytest_step differential -- tests/differential
 fi
@@ -181,7 +186,7 @@ if [ "$mode" = full ]; then
 		tests/api/test_runs.py tests/api/test_batch.py tests/api/test_search.py tests/api/test_artifacts.py
 fi
 rounds=9
-seconds=12
+seconds=10
 [ "$mode" != full ] || { rounds=60; seconds=600; }
 one_step crash "$python" tests/crash/crash.py --rounds "$rounds"
 one_step fuzz fuzz "$seconds"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The Capstan Authors
 #
-# Writes what the docs have from the program itself: docs/api.md from the route table, the flag tables of
-# docs/operations.md from the option tables.
+# Writes what the docs have from the program itself: docs/api.md from the route table, the flag tables of the other
+# pages from the option tables.
 #
 #   sh tools/docs.sh [BINARY]           write them
 #   sh tools/docs.sh --check [BINARY]   fail if they are not as the program says
@@ -110,7 +110,7 @@ classes() {
 }
 
 # Replaces what stands between the marks <!-- flags VERB --> and <!-- end -->.
-operations() {
+flags() {
 	while IFS= read -r line; do
 		case $line in
 		'<!-- flags '*)
@@ -121,12 +121,14 @@ operations() {
 			;;
 		esac
 		printf '%s\n' "$line"
-	done <"$root/docs/operations.md"
+	done <"$root/docs/$1.md"
 }
 
 api >"$new/api.md"
-operations >"$new/operations.md"
-for page in api operations; do
+for page in operations import promote; do
+	flags "$page" >"$new/$page.md"
+done
+for page in api operations import promote; do
 	if [ -n "$check" ]; then
 		diff -u "$root/docs/$page.md" "$new/$page.md" || {
 			echo "docs/$page.md is not as the program says: run sh tools/docs.sh" >&2

@@ -19,6 +19,12 @@ struct blob;
  * 503. */
 void artifacts_configure(struct blob *root, const char *destination_uri, bool serve);
 
+/* Then, where new experiments keep their artifacts: when it is a directory, what runs, models and
+ * versions have there is served too. It is opened when first needed, as clients may make it.
+ * artifacts_close() after the last handler. */
+void artifacts_configure_default(const char *root_uri);
+void artifacts_close(void);
+
 /* Removes all below a run's or model's location and adds to *bytes_freed; what is not there is
  * fine. */
 int artifacts_delete_tree(struct ctx *c, const char *artifact_uri,

@@ -20,6 +20,7 @@
 
 #include "base/ctx.h"
 
+struct blob;
 struct transfer;
 struct transfer_engine;
 
@@ -41,7 +42,8 @@ enum stream_kind { STREAM_UPLOAD, STREAM_DOWNLOAD };
 
 struct stream {
 	enum stream_kind kind;
-	const char *key; /* path below the artifact root, already checked */
+	const char *key; /* path below the root, already checked */
+	struct blob *store; /* NULL: the engine's root */
 	const char *range;
 	const char *if_none_match;
 	const char *if_range;
@@ -55,7 +57,6 @@ struct stream {
 
 /* Once at start and end. root: the open artifact store (blob/blob.h). NULL: no memory or threads.
  */
-struct blob;
 struct transfer_engine *transfer_engine_new(struct blob *root, unsigned threads);
 void transfer_engine_free(struct transfer_engine *e);
 

@@ -49,7 +49,7 @@ enum field_flags {
 	REQUIRED = 1 << 0,              /* absent or "": "Missing value for required parameter 'x'." */
 	ALIAS = 1 << 1,                 /* an accepted other name (run_uuid) of the field before it; not written */
 	INPUT_ONLY = 1 << 2,            /* never written */
-	WHOLE = 1 << 3,                 /* RAW: where present, the text of the whole object, in the reply's arena; not copied if all of the reply */
+	WHOLE = 1 << 3,                 /* RAW: where present, the text of the whole object, in the reply's arena, alone there: the reply may take it over */
 };
 
 struct record;

@@ -73,6 +73,9 @@ struct delete_experiment_tag {
 };
 extern const struct record delete_experiment_tag_record;
 
+/* Where an artifact_location will lie: checked, and a relative path resolved. */
+int tracking_experiment_location(struct ctx *c, const char *given, const char **ret) MUST_CHECK;
+
 int tracking_experiment_create(struct ctx *c, const struct create_experiment *in,
                                struct create_experiment_reply *out) MUST_CHECK;
 int tracking_experiment_get(struct ctx *c, const struct experiment_key *in,

@@ -320,16 +320,16 @@ int store_model_update(struct ctx *c, const char *name, const char *description,
 static int delete_model(struct ctx *c, void *arg)
 {
 	const struct change *g = arg;
-	struct list found = { 0 }, rows = { 0 };
+	struct list rows = { 0 };
 	const struct model_row *model;
 
-	model_lock_names_queue(c, &g->name, 1, &found);
+	model_lock_names_queue(c, &g->name, 1, &rows);
 	if (db_flush(c))
 		return -1;
-	if (!found.count)
+	if (!rows.count)
 		return model_missing(c, g->name);
-	model = found.items;
-	model_lock_move_queue(c, g->name, g->now, &rows);
+	model = rows.items;
+	db_queue(c, &stmts[MODEL_LOCK_MOVE], ARGS(TEXT(g->name), BIGINT(g->now)), NULL);
 	model_moves_end_queue(c, *model->id, g->name, 0, "model deleted");
 	db_queue(c, &stmts[MODEL_DELETE], ARGS(BIGINT(*model->id)), NULL);
 	store_grant_remove_queue(c, resource(*model->prompt), g->name);

@@ -10,7 +10,7 @@
 #include "db/db.h"
 #include "model_impl.h"
 
-enum { ALIAS_SET, ALIAS_SET_UNHEARD, ALIAS_DELETE, ALIAS_GET, ALIAS_LATEST };
+enum { ALIAS_EXPECTED, ALIAS_SET, ALIAS_SET_UNHEARD, ALIAS_DELETE, ALIAS_GET, ALIAS_LATEST };
 
 /* Where the alias pointed is told by its own row: a look into a table before would be planned while
    that is empty, and stay a look at all of it when it no longer is. */
@@ -30,6 +30,10 @@ enum { ALIAS_SET, ALIAS_SET_UNHEARD, ALIAS_DELETE, ALIAS_GET, ALIAS_LATEST };
 /* Arguments: name, alias, version (or expected; -1: any), user, reason. They follow the lock of the
    model, so that what they see is what there is. */
 static const struct stmt stmts[] = {
+	[ALIAS_EXPECTED] = { "model_alias_expected", "tti",
+		"SELECT a.version AS old FROM registered_models m"
+		" JOIN model_versions v ON v.model = m.id AND v.version = $3 AND NOT v.deleted"
+		" LEFT JOIN model_aliases a ON a.model = m.id AND a.alias = $2 WHERE m.name = $1" },
 	[ALIAS_SET] = { "model_alias_set", "ttitt", SET("") },
 	[ALIAS_SET_UNHEARD] = { "model_alias_set_unheard", "ttitt",
 		SET(" AND " MODEL_EVENTS_UNHEARD) },
@@ -84,7 +88,7 @@ static int check_expected(struct ctx *c, const struct alias_move *m, const int64
 	            pointing(c, m->expected));
 }
 
-/* Locks the model; -1 where the alias is not as expected. */
+/* Locks the model; -1 where there is the version and the alias is not as expected. */
 static int expect(struct ctx *c, const struct alias_move *m, struct list *locked)
 {
 	struct list found = { 0 };
@@ -92,11 +96,12 @@ static int expect(struct ctx *c, const struct alias_move *m, struct list *locked
 	model_lock_move_queue(c, m->name, m->now, locked);
 	if (m->expected < 0)
 		return 0;
-	db_queue_list(c, &stmts[ALIAS_GET], ARGS(TEXT(m->name), TEXT(m->alias)), &outcome_record,
-	              &found);
+	db_queue_list(c, &stmts[ALIAS_EXPECTED],
+	              ARGS(TEXT(m->name), TEXT(m->alias), BIGINT(m->version.number)),
+	              &outcome_record, &found);
 	if (db_flush(c))
 		return -1;
-	return found.count ? check_expected(c, m, LIST_AT(struct outcome, &found, 0)->version) : 0;
+	return found.count ? check_expected(c, m, LIST_AT(struct outcome, &found, 0)->old) : 0;
 }
 
 /* Lock and move in one round trip. *prompt: of the model. 1, or 0: no such version, or, if asked

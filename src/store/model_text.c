@@ -46,26 +46,23 @@ static const struct entry *find(const struct model_revision *m)
 void model_text_find(struct ctx *c, const struct model_revision *models, size_t count,
                      const char **texts)
 {
-	size_t room = 0, used = 0;
-	char *to;
+	size_t *sizes = NEW_ARRAY(c->arena, count, size_t);
+	char **rooms = NEW_ARRAY(c->arena, count, char *);
 
 	pthread_mutex_lock(&kept.lock);
 	for (size_t i = 0; i < count; i++) {
 		const struct entry *e = find(&models[i]);
 
-		room += e ? e->size : 0;
+		sizes[i] = e ? e->size : 0;
 	}
 	pthread_mutex_unlock(&kept.lock);
-	to = arena_alloc(c->arena, room + 1);
+	for (size_t i = 0; i < count; i++)
+		rooms[i] = sizes[i] ? arena_alloc(c->arena, sizes[i]) : NULL;
 	pthread_mutex_lock(&kept.lock);
 	for (size_t i = 0; i < count; i++) {
-		const struct entry *e = find(&models[i]);
+		const struct entry *e = rooms[i] ? find(&models[i]) : NULL;
 
-		texts[i] = NULL;
-		if (!e || e->size > room - used)
-			continue;
-		texts[i] = memcpy(to + used, e->text, e->size);
-		used += e->size;
+		texts[i] = e && e->size == sizes[i] ? memcpy(rooms[i], e->text, e->size) : NULL;
 	}
 	pthread_mutex_unlock(&kept.lock);
 }
@@ -130,12 +127,5 @@ void model_text_keep(const struct model_revision *m, const char *text)
 	memcpy(e->text, text, size);
 	pthread_mutex_lock(&kept.lock);
 	insert(e);
-	pthread_mutex_unlock(&kept.lock);
-}
-
-void model_text_forget(void)
-{
-	pthread_mutex_lock(&kept.lock);
-	forget();
 	pthread_mutex_unlock(&kept.lock);
 }

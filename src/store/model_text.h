@@ -26,7 +26,4 @@ void model_text_find(struct ctx *c, const struct model_revision *models, size_t 
 /* Keeps a copy, unless there is no room for it. */
 void model_text_keep(const struct model_revision *m, const char *text);
 
-/* All. */
-void model_text_forget(void);
-
 #endif

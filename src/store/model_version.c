@@ -15,10 +15,10 @@
 #include "store/text.h"
 
 enum {
-	VERSION_CREATE, VERSION_CREATE_UNHEARD, VERSION_LINK, VERSION_FIND, VERSION_UPDATE, VERSION_DELETE,
-	VERSION_DELETE_ALIASES, VERSION_DELETE_TAGS, VERSION_SET_TAG, VERSION_DROP_TAG,
-	VERSION_ARCHIVE, VERSION_MOVE, VERSION_MOVED, VERSION_TOUCH, VERSION_ORIGIN,
-	VERSION_ORIGIN_ALIAS, VERSION_ORIGIN_STAGE
+	VERSION_CREATE, VERSION_CREATE_UNHEARD, VERSION_CREATE_PLAIN, VERSION_LINK, VERSION_FIND,
+	VERSION_UPDATE, VERSION_DELETE, VERSION_DELETE_ALIASES, VERSION_DELETE_TAGS,
+	VERSION_SET_TAG, VERSION_DROP_TAG, VERSION_ARCHIVE, VERSION_MOVE, VERSION_MOVED,
+	VERSION_TOUCH, VERSION_ORIGIN, VERSION_ORIGIN_ALIAS, VERSION_ORIGIN_STAGE
 };
 
 #define OF_NAME \
@@ -32,7 +32,7 @@ enum {
 	"  ORDER BY x.version DESC LIMIT 1) v ON true WHERE m.name = $1"
 
 /* The model's row is locked by its update, so numbers have no gaps and come once. */
-#define CREATE(condition) \
+#define CREATE(condition, tagged) \
 	"WITH model AS (" \
 	"  UPDATE registered_models SET last_version = last_version + 1," \
 	"   last_updated_time = $2, revision = DEFAULT WHERE name = $1" condition \
@@ -41,15 +41,19 @@ enum {
 	"  INSERT INTO model_versions (model, version, creation_time, last_updated_time," \
 	"   description, source, storage_location, run_id, run_link, model_id, user_id)" \
 	"  SELECT id, last_version, $2, $2, $3, $4, $5, $6, $7, $8, $9 FROM model" \
-	"), tagged AS (" \
+	")" tagged " SELECT id AS model, last_version AS version, prompt FROM model"
+#define TAGGED \
+	", tagged AS (" \
 	"  INSERT INTO model_version_tags SELECT id, last_version, t.key, t.value" \
-	"  FROM model, unnest((SELECT $10), (SELECT $11)) AS t (key, value)" \
-	") SELECT id AS model, last_version AS version, prompt FROM model"
+	"  FROM model, unnest((SELECT $10), (SELECT $11)) AS t (key, value))"
 
 static const struct stmt stmts[] = {
-	[VERSION_CREATE] = { "model_version_create", "titttttttTT", CREATE("") },
+	[VERSION_CREATE] = { "model_version_create", "titttttttTT",
+		CREATE("", TAGGED) },
 	[VERSION_CREATE_UNHEARD] = { "model_version_create_unheard", "titttttttTT",
-		CREATE(" AND " MODEL_EVENTS_UNHEARD) },
+		CREATE(" AND " MODEL_EVENTS_UNHEARD, TAGGED) },
+	[VERSION_CREATE_PLAIN] = { "model_version_create_plain", "titttttttTT",
+		CREATE(" AND " MODEL_EVENTS_UNHEARD, "") },
 	/* MLflow keeps the versions of a logged model as a JSON list in one of its tags. What is
 	   no such list is replaced. */
 	[VERSION_LINK] = { "model_version_link", "tt",
@@ -158,12 +162,15 @@ static int link_logged_model(struct ctx *c, const struct creation *g)
 	return 0;
 }
 
+/* The frequent case, nobody listens and no tags, has a statement of its own. */
 static int insert(struct ctx *c, const struct new_model_version *v, bool unheard, struct row *ret)
 {
 	struct tag_arrays tags = model_tags(c, &v->tags);
+	int statement = !unheard ? VERSION_CREATE : v->tags.count ? VERSION_CREATE_UNHEARD
+		: VERSION_CREATE_PLAIN;
 
 	*ret = (struct row){ 0 };
-	return db_one(c, &stmts[unheard ? VERSION_CREATE_UNHEARD : VERSION_CREATE],
+	return db_one(c, &stmts[statement],
 	              ARGS(TEXT(v->name), BIGINT(v->now), TEXT(v->description), TEXT(v->source),
 	                   TEXT(v->location), TEXT(v->run_id), TEXT(v->run_link),
 	                   TEXT(v->model_id), TEXT(c->user),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* registered_model_load — models and versions as searches show them: MLflow leaves the aliases of versions out. */
+/* registered_model_load — models and versions as searches show them: MLflow leaves the aliases of
+   versions out. */
 #ifndef STORE_REGISTERED_MODEL_LOAD_H
 #define STORE_REGISTERED_MODEL_LOAD_H
 

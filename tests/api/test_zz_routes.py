@@ -3,6 +3,7 @@
 
 """Last: every route of the daemon was asked for, under every mount, and answered like MLflow."""
 
+import os
 import re
 
 import pytest
@@ -52,7 +53,7 @@ def test_every_mount_answers(api, rows):
 
 
 def test_every_route_was_used(rows):
-    if len(exchange.log) < PARTIAL:
+    if len(exchange.log) < PARTIAL or os.environ.get("CAPSTAN_TEST_PART"):
         pytest.skip("only a part of the suite ran")
     unused = []
     for row in rows:

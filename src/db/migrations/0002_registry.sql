@@ -14,8 +14,8 @@ CREATE TABLE registered_models (
 	revision        bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
 	CONSTRAINT registered_models_name UNIQUE (name)
 );
--- The two orders of searches, which show either kind.
-CREATE INDEX registered_models_order ON registered_models (prompt, name);
+-- The two orders of searches, which show either kind: that of names has the models from registered_models_name.
+CREATE INDEX registered_models_prompts ON registered_models (name) WHERE prompt;
 CREATE INDEX registered_models_updated ON registered_models (prompt, last_updated_time DESC, name);
 
 CREATE TABLE registered_model_tags (
@@ -48,7 +48,7 @@ CREATE TABLE model_versions (
 CREATE INDEX model_versions_updated ON model_versions (last_updated_time DESC) WHERE NOT deleted;
 CREATE INDEX model_versions_created ON model_versions (creation_time DESC) WHERE NOT deleted;
 CREATE INDEX model_versions_stage ON model_versions (model, stage, version) WHERE NOT deleted;
-CREATE INDEX model_versions_run ON model_versions (run_id) WHERE NOT deleted;
+CREATE INDEX model_versions_run ON model_versions (run_id) WHERE run_id <> '' AND NOT deleted;
 CREATE INDEX model_versions_source ON model_versions (left(source, 256)) WHERE NOT deleted;
 CREATE INDEX model_versions_model_id ON model_versions (model_id) WHERE model_id IS NOT NULL AND NOT deleted;
 
