@@ -13,22 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "auth/auth.h"
 #include "auth/password.h"
-#include "base/arena.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "db/db.h"
-#include "db/migrate.h"
-#include "db/private.h"
 #include "store/grant.h"
 #include "store/role.h"
-#include "store/settings.h"
 #include "store/user.h"
+#include "with_database.h"
 
 #include <cmocka.h>            /* last: it defines fail() */
 
@@ -38,10 +32,6 @@
 #define ANNA_NO "Basic YW5uYTpzb21lYm9keSdzIHBhc3N3b3Jk"        /* anna:somebody's password */
 #define NOBODY  "Basic bm9ib2R5OmFubmEncyBwYXNzd29yZA=="        /* nobody:anna's password */
 
-static char root[] = "/tmp/capstan-auth-XXXXXX";
-static struct db_private *server;
-static struct db_pool *pool;
-static struct ctx c;
 static struct auth *a;
 
 static void must(int result)
@@ -54,32 +44,14 @@ static int set_up(void **state)
 {
 	(void)state;
 	log_configure(LOG_ERROR, LOG_TEXT);
-	if (!mkdtemp(root) || chmod(root, 0755))
-		return -1;
-	c = (struct ctx){ .arena = arena_new(LIMIT_ARENA) };
-	if (db_private_start(&c, &(struct db_private_options){ .data_dir = root, .log_dir = root,
-	                     .connections = 8 }, &server)
-	    || migrate_run(&c, db_private_conninfo(server), NULL, NULL)) {
-		print_error("%s\n", c.error.message);
-		return -1;
-	}
-	pool = db_pool_new(&(struct db_options){ .conninfo = db_private_conninfo(server),
-	                                         .size = 4 });
-	return !pool || db_get(&c, pool, 1000) || store_settings_load(&c) ? -1 : 0;
+	return database_start(NULL, 4);
 }
 
 static int tear_down(void **state)
 {
-	char command[sizeof(root) + 16];
-
 	(void)state;
 	auth_free(a);
-	db_put(&c, pool);
-	arena_free(c.arena);
-	db_pool_free(pool);
-	db_private_stop(server);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	return system(command);
+	return database_stop();
 }
 
 static struct auth_options options(void)

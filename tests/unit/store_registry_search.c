@@ -7,29 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/access.h"
-#include "base/arena.h"
 #include "base/buf.h"
-#include "base/limits.h"
 #include "db/db.h"
-#include "db/migrate.h"
-#include "db/private.h"
 #include "store/dataset.h"
 #include "store/experiment.h"
 #include "store/logged_model.h"
 #include "store/registered_model.h"
 #include "store/run_search.h"
-#include "store/settings.h"
+#include "with_database.h"
 
 #include <cmocka.h>
 
-static char root[] = "/tmp/capstan-registry-XXXXXX";
-static struct db_private *server;
-static struct db_pool *pool;
-static struct ctx c;
 
 static void must(int result)
 {
@@ -70,18 +60,7 @@ static void seed(void)
 static int set_up(void **state)
 {
 	(void)state;
-	if (!mkdtemp(root) || chmod(root, 0755))
-		return -1;
-	c = (struct ctx){ .arena = arena_new(LIMIT_ARENA) };
-	if (db_private_start(&c, &(struct db_private_options){ .data_dir = root, .log_dir = root,
-	                     .connections = 5 }, &server)
-	    || migrate_run(&c, db_private_conninfo(server), NULL, NULL)) {
-		print_error("%s\n", c.error.message);
-		return -1;
-	}
-	pool = db_pool_new(&(struct db_options){ .conninfo = db_private_conninfo(server),
-	                                        .size = 2 });
-	if (!pool || db_get(&c, pool, 1000) || store_settings_load(&c))
+	if (database_start(NULL, 2))
 		return -1;
 	seed();
 	return 0;
@@ -89,15 +68,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[sizeof(root) + 16];
-
 	(void)state;
-	db_put(&c, pool);
-	arena_free(c.arena);
-	db_pool_free(pool);
-	db_private_stop(server);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	return system(command);
+	return database_stop();
 }
 
 static const char *json(const struct record *r, const struct list *l)
