@@ -20,9 +20,9 @@ struct blob;
 void artifacts_configure(struct blob *root, const char *destination_uri, bool serve);
 
 /* Then, where new experiments keep their artifacts: when it is a directory, what runs, models and
- * versions have there is served too. It is opened when first needed, as clients may make it.
- * artifacts_close() after the last handler. */
-void artifacts_configure_default(const char *root_uri);
+ * versions have there is served too, unless private_dir lies in it. It is opened when first needed,
+ * as clients may make it. artifacts_close() after the last handler. */
+void artifacts_configure_default(const char *root_uri, const char *private_dir);
 void artifacts_close(void);
 
 /* Removes all below a run's or model's location and adds to *bytes_freed; what is not there is

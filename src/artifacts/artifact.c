@@ -4,9 +4,11 @@
 #include "artifacts/artifact.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "artifacts/location.h"
@@ -49,6 +51,7 @@ void artifacts_configure(struct blob *root, const char *destination_uri, bool se
 {
 	free(artifacts_config.path);
 	free(artifacts_config.real_path);
+	free(artifacts_config.default_path);
 	artifacts_config = (struct artifacts_config){ .root = root, .serve = serve };
 	if (destination_uri)
 		artifacts_config.path = destination_path(destination_uri);
@@ -56,16 +59,71 @@ void artifacts_configure(struct blob *root, const char *destination_uri, bool se
 		artifacts_config.real_path = realpath(artifacts_config.path, NULL);
 }
 
+/* ---- the default root ---- */
+
+static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct blob *default_root;
+
+/* Both as they are without symlinks. */
+static bool contains(const char *dir, const char *path)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+	size_t n;
+
+	if (!realpath(dir, a) || !realpath(path, b))
+		return false;
+	n = strcmp(a, "/") ? strlen(a) : 0;
+	return !strncmp(a, b, n) && (!b[n] || b[n] == '/');
+}
+
+void artifacts_configure_default(const char *root_uri, const char *private_dir)
+{
+	bool elsewhere = strchr(root_uri, ':') && strncmp(root_uri, "file:", 5);
+	char *path = elsewhere ? NULL : destination_path(root_uri);
+
+	if (path && contains(path, private_dir)) {
+		free(path);
+		path = NULL;
+	}
+	free(artifacts_config.default_path);
+	artifacts_config.default_path = path;
+}
+
+struct blob *artifacts_default_root(struct ctx *c)
+{
+	const char *path = artifacts_config.default_path;
+	struct blob *found;
+	struct stat st;
+
+	pthread_mutex_lock(&default_lock);
+	if (!default_root && path && !stat(path, &st) && S_ISDIR(st.st_mode)) {
+		default_root = blob_open(c, path);
+		if (!default_root)
+			error_clear(c); /* a directory of others is none of ours */
+	}
+	found = default_root;
+	pthread_mutex_unlock(&default_lock);
+	return found;
+}
+
+void artifacts_close(void)
+{
+	if (default_root)
+		blob_close(default_root);
+	default_root = NULL;
+}
+
 int artifacts_delete_tree(struct ctx *c, const char *artifact_uri, uint64_t *bytes_freed)
 {
+	struct blob *store;
 	const char *key;
 
-	if (location_to_key(c, artifact_uri, &key))
+	if (location_find(c, artifact_uri, &store, &key))
 		return -1;
 	if (!*key)
 		return fail(c, INVALID_PARAMETER_VALUE,
 			    "'%.500s' is the artifact destination itself", artifact_uri);
-	return blob_remove(c, artifacts_config.root, key, bytes_freed) < 0 ? -1 : 0;
+	return blob_remove(c, store, key, bytes_freed) < 0 ? -1 : 0;
 }
 
 int artifacts_proxy_ready(struct ctx *c)
@@ -79,11 +137,11 @@ int artifacts_proxy_ready(struct ctx *c)
 
 /* ---- where runs and models keep theirs ---- */
 
-static int location_key(struct ctx *c, const char *uri, const char **key)
+static int location_key(struct ctx *c, const char *uri, struct blob **store, const char **key)
 {
 	if (!artifacts_config.root || (location_proxied(c, uri) && !artifacts_config.serve))
 		return artifacts_proxy_ready(c);
-	return location_to_key(c, uri, key);
+	return location_find(c, uri, store, key);
 }
 
 static int run_uri(struct ctx *c, const char *run_id, const char **uri)
@@ -131,15 +189,16 @@ static int list_location(struct ctx *c, const char *uri, const char *path,
 {
 	struct listing l = { .files = &out->files, .prefix = "" };
 	const char *base, *below, *key;
+	struct blob *store;
 
 	if (artifact_path_key(c, path ? path : "", ARTIFACT_DIRECTORY, &below) ||
-	    location_key(c, uri, &base) || artifact_path_join(c, base, below, &key))
+	    location_key(c, uri, &store, &base) || artifact_path_join(c, base, below, &key))
 		return -1;
 	if (path && *path)
 		l.prefix = arena_printf(c->arena, "%s%s", path,
 					path[strlen(path) - 1] == '/' ? "" : "/");
 	out->root_uri = uri;
-	return blob_list(c, artifacts_config.root, key, add_file, &l) < 0 ? -1 : 0;
+	return blob_list(c, store, key, add_file, &l) < 0 ? -1 : 0;
 }
 
 /* A path that is refused is refused before anything is looked up. */
@@ -207,11 +266,14 @@ int artifacts_download_from(struct ctx *c, const struct stream_request *r, const
 			    const char *path, struct stream *s)
 {
 	const char *base, *below, *key;
+	struct blob *store;
 
-	if (location_key(c, uri, &base) || artifact_path_key(c, path, ARTIFACT_ANY, &below) ||
+	if (location_key(c, uri, &store, &base) ||
+	    artifact_path_key(c, path, ARTIFACT_ANY, &below) ||
 	    artifact_path_join(c, base, below, &key))
 		return -1;
 	download(r, key, s);
+	s->store = store;
 	return 0;
 }
 
@@ -270,14 +332,16 @@ int artifacts_ui_upload(struct ctx *c, const struct stream_request *r, struct st
 	const char *run_id = r->query(r, "run_uuid");
 	const char *path = r->query(r, "path");
 	const char *uri, *base, *below, *key;
+	struct blob *store;
 
 	if (check_ui_upload(c, r, run_id, path) || run_uri(c, run_id, &uri) ||
-	    location_key(c, uri, &base) || artifact_path_key(c, path, ARTIFACT_FILE, &below) ||
+	    location_key(c, uri, &store, &base) || artifact_path_key(c, path, ARTIFACT_FILE, &below) ||
 	    artifact_path_join(c, base, below, &key))
 		return -1;
 	*s = (struct stream){
 		.kind = STREAM_UPLOAD,
 		.key = key,
+		.store = store,
 		.size = r->content_length,
 		.limit = LIMIT_UI_UPLOAD,
 		.not_empty = true,

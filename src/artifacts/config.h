@@ -14,6 +14,7 @@ struct artifacts_config {
 	bool serve;
 	char *path;      /* of the destination, absolute; NULL: not a directory */
 	char *real_path; /* the same without symlinks */
+	char *default_path; /* --default-artifact-root; NULL: no directory of its own */
 };
 extern struct artifacts_config artifacts_config;
 

@@ -9,6 +9,7 @@
 #include "artifacts/path.h"
 #include "base/arena.h"
 #include "config.h"
+#include "handlers.h"
 
 #define ANCHOR "/api/2.0/mlflow-artifacts/artifacts/"
 
@@ -64,31 +65,35 @@ static const char *below(const char *path, const char *root)
 	return path + n;
 }
 
-static int plain_key(struct ctx *c, const char *uri, const char *path, const char **key)
+static int plain_key(struct ctx *c, const char *uri, const char *path, bool *in_default,
+		     const char **key)
 {
 	const char *rest = below(path, artifacts_config.path);
 
 	if (!rest)
 		rest = below(path, artifacts_config.real_path);
+	*in_default = !rest;
+	if (!rest)
+		rest = below(path, artifacts_config.default_path);
 	if (!rest)
 		return unsupported(c, uri);
 	return artifact_path_key(c, rest + strspn(rest, "/"), ARTIFACT_ANY, key);
 }
 
-int location_to_key(struct ctx *c, const char *uri, const char **key)
+static int find(struct ctx *c, const char *uri, bool *in_default, const char **key)
 {
 	const char *scheme = location_scheme(c, uri);
 	const char *rest = uri + strlen(scheme) + (*scheme ? 1 : 0);
 	const char *path = *scheme ? path_of(rest) : uri;
 
 	if (!*scheme)
-		return plain_key(c, uri, path, key);
+		return plain_key(c, uri, path, in_default, key);
 	if (is(scheme, "file")) {
 		/* file://host/p names another machine. */
 		if (!strncmp(rest, "//", 2) && path != rest + 2 &&
 		    strncmp(rest, "//localhost/", 12))
 			return unsupported(c, uri);
-		return path ? plain_key(c, uri, artifact_path_decode(c, path), key)
+		return path ? plain_key(c, uri, artifact_path_decode(c, path), in_default, key)
 			    : unsupported(c, uri);
 	}
 	if (is(scheme, "http") || is(scheme, "https")) {
@@ -105,4 +110,21 @@ int location_to_key(struct ctx *c, const char *uri, const char **key)
 	/* Clients put this path into an URL, from which http decodes it once. */
 	return artifact_path_key(c, artifact_path_decode(c, path + strspn(path, "/")), ARTIFACT_ANY,
 				 key);
+}
+
+int location_to_key(struct ctx *c, const char *uri, const char **key)
+{
+	bool in_default = false;
+
+	return find(c, uri, &in_default, key);
+}
+
+int location_find(struct ctx *c, const char *uri, struct blob **store, const char **key)
+{
+	bool in_default = false;
+
+	if (find(c, uri, &in_default, key))
+		return -1;
+	*store = in_default ? artifacts_default_root(c) : artifacts_config.root;
+	return *store ? 0 : unsupported(c, uri);
 }

@@ -21,7 +21,7 @@ struct type {
 static const char *const text[] = {
 	"txt",  "log",   "err",  "cfg",  "conf", "cnf",   "cf",      "ini",       "properties",
 	"prop", "hocon", "toml", "yaml", "yml",  "xml",   "json",    "js",        "py",
-	"py3",  "csv",   "tsv",  "md",   "rst",  "ipynb", "MLmodel", "MLproject",
+	"py3",  "csv",   "tsv",  "md",   "rst",  "ipynb", "MLmodel", "mlproject",
 };
 
 /* Sorted. */

@@ -71,6 +71,8 @@ struct transfer *transfer_begin(struct transfer_engine *e, const struct stream *
 		return NULL;
 	t->engine = e;
 	t->what = *s;
+	if (!t->what.store)
+		t->what.store = e->root;
 	t->wake = wake;
 	t->wake_arg = arg;
 	pthread_mutex_init(&t->lock, NULL);

@@ -23,7 +23,7 @@ static int begin(struct ctx *c, struct transfer *t)
 
 	if (t->begun)
 		return 0;
-	rc = blob_write_begin(c, t->engine->root, &target, (struct blob_ready){ on_ready, t },
+	rc = blob_write_begin(c, t->what.store, &target, (struct blob_ready){ on_ready, t },
 			      &t->writer);
 	t->begun = rc == 0;
 	return rc;

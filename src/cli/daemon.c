@@ -152,6 +152,7 @@ static int open_artifacts(struct ctx *c, struct daemon *d)
 	if (!d->root)
 		return -1;
 	artifacts_configure(d->root, destination, cli_option_is(d->values, SERVE_SERVE_ARTIFACTS));
+	artifacts_configure_default(artifact_root(d), d->home.dir);
 	d->transfers = transfer_engine_new(d->root, TRANSFER_THREADS);
 	return d->transfers
 		       ? 0
@@ -252,6 +253,7 @@ void cli_daemon_stop(struct daemon *d)
 		committer_free(d->committer);
 	if (d->transfers)
 		transfer_engine_free(d->transfers);
+	artifacts_close();
 	if (d->root)
 		blob_close(d->root);
 	if (d->commit_pool)

@@ -7,6 +7,7 @@ import concurrent.futures
 import http.client
 import os
 import pathlib
+import shutil
 import socket
 import uuid
 from urllib.parse import quote, urlsplit
@@ -14,6 +15,10 @@ from urllib.parse import quote, urlsplit
 import mlflow
 import pytest
 import requests
+from mlflow import MlflowClient
+
+import capstan_server
+from conftest import unique
 
 PROXY = "/api/2.0/mlflow-artifacts"
 
@@ -382,3 +387,91 @@ def test_delete_through_client(server, client, run):
     client.log_text(run.info.run_id, "2", "keep.txt")
     get_artifact_repository(run.info.artifact_uri, tracking_uri=server.url).delete_artifacts("d")
     assert [f.path for f in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)] == ["keep.txt"]
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("exists", [True, False])
+def test_default_root_of_its_own(new_server, tmp_path, exists):
+    """What clients wrote below a --default-artifact-root that is a directory is served, and only that."""
+    os.chmod(tmp_path, 0o755)
+    root = tmp_path / "root"
+    if exists:
+        root.mkdir()
+    (tmp_path / "secret").write_text("s")
+    daemon = new_server("--default-artifact-root", root.as_uri())
+    client = MlflowClient(daemon.url)
+    run = client.create_run(client.create_experiment("e"))
+    path = urlsplit(run.info.artifact_uri).path
+    assert path.startswith(f"{root}/")
+    ask = {"run_id": run.info.run_id, "path": "sub/a.txt"}
+
+    def get(at, **params):
+        return requests.get(daemon.url + at, params=params, timeout=60)
+
+    if not exists:
+        assert get("/get-artifact", **ask).status_code == 501
+        root.mkdir()
+    assert get("/get-artifact", **ask).status_code == 404
+    client.log_text(run.info.run_id, "text", "sub/a.txt")
+    assert os.path.exists(path + "/sub/a.txt")
+    assert get("/get-artifact", **ask).text == "text"
+    files = get("/api/2.0/mlflow/artifacts/list", run_id=run.info.run_id, path="sub").json()["files"]
+    assert files == [{"path": "sub/a.txt", "is_dir": False, "file_size": 4}]
+    up = requests.post(f"{daemon.url}/ajax-api/2.0/mlflow/upload-artifact", data=b"up", timeout=60,
+                       params={"run_uuid": run.info.run_id, "path": "up.txt"})
+    assert up.status_code == 200 and open(path + "/up.txt").read() == "up"
+
+    model = client.create_logged_model(run.info.experiment_id, "m", run.info.run_id)
+    os.makedirs(urlsplit(model.artifact_location).path)
+    with open(urlsplit(model.artifact_location).path + "/MLmodel", "w") as f:
+        f.write("flavors: {}")
+    base = f"/ajax-api/2.0/mlflow/logged-models/{model.model_id}/artifacts/"
+    assert get(base + "files", artifact_file_path="MLmodel").text == "flavors: {}"
+    assert [f["path"] for f in get(base + "directories").json()["files"]] == ["MLmodel"]
+
+    client.create_registered_model("m")
+    client.create_model_version("m", run.info.artifact_uri + "/sub", run.info.run_id)
+    assert get("/model-versions/get-artifact", name="m", version=1, path="a.txt").text == "text"
+
+    # Neither links nor other places lead out of it; the proxy keeps its own destination.
+    os.symlink(tmp_path / "secret", path + "/link")
+    assert get("/get-artifact", run_id=run.info.run_id, path="link").status_code == 404
+    beside = client.create_run(client.create_experiment("beside", f"{root.as_uri()}-beside"))
+    assert get("/get-artifact", run_id=beside.info.run_id, path="x").status_code == 501
+    relative = path.removeprefix(f"{root}/")
+    assert get(f"/api/2.0/mlflow-artifacts/artifacts/{relative}/sub/a.txt").status_code == 404
+    assert not os.path.exists(f"{daemon.data_dir}/artifacts/{relative}")
+
+
+@pytest.fixture
+def outer_data():
+    """A data directory in a directory of its own."""
+    around = capstan_server.temporary_dir()
+    os.mkdir(around + "/data")
+    os.chmod(around + "/data", 0o711)
+    yield around + "/data"
+    shutil.rmtree(around, ignore_errors=True)
+
+
+@pytest.mark.ours
+def test_default_root_around_the_data(new_server, outer_data):
+    """A root in which the daemon's own directory lies is not served: nobody reads the database's files through it."""
+    around = os.path.dirname(outer_data)
+    daemon = new_server("--default-artifact-root", around, data_dir=outer_data)
+    client = MlflowClient(daemon.url)
+    for location in (None, f"{outer_data}/postgres", f"file://{outer_data}", around):
+        try:
+            experiment = client.create_experiment(unique(), location)
+        except mlflow.MlflowException:
+            continue
+        run = client.create_run(experiment)
+        reply = requests.get(daemon.url + "/get-artifact", timeout=60, params={"run_id": run.info.run_id, "path": "PG_VERSION"})
+        assert reply.status_code == 501, (location, reply.text)
+
+
+@pytest.mark.parametrize("name, mime", [("MLmodel", "text/plain"), ("mlproject", "text/plain"), ("x.mlproject", "text/plain"),
+                                        ("a.pkl", "application/octet-stream"), ("MLproject", "application/octet-stream")])
+def test_content_type_by_name(server, name, mime):
+    path = f"/api/2.0/mlflow-artifacts/artifacts/{unique('mime')}/{name}"
+    assert requests.put(server.url + path, data=b"x", timeout=60).status_code == 200
+    assert requests.get(server.url + path, timeout=60).headers["Content-Type"].partition(";")[0] == mime
