@@ -69,12 +69,13 @@ static int check_host(struct ctx *c, const char *source, const struct uri *u)
 static int check_file(struct ctx *c, const char *source, const struct uri *u)
 {
 	if (strcmp(u->scheme, "file") == 0 && *u->host && strcmp(u->host, "localhost") != 0)
-		return fail(c, INVALID_PARAMETER_VALUE,
+		/* The code is MLflow's. */
+		return fail(c, INTERNAL_ERROR,
 		            "%s is not a valid remote uri. For remote access on windows, please"
 		            " consider using a different scheme such as SMB (e.g."
 		            " smb://<hostname>/<path>).", source);
 	if ((strcmp(u->scheme, "file") == 0 && *u->path != '/') || uri_has_params(source, u) ||
-	    !uri_is_clean(c->arena, source))
+	    !uri_is_clean(c->arena, uri_resolve_local(c->arena, source)))
 		return not_local(c, source, "run_id");
 	return 0;
 }
@@ -109,19 +110,22 @@ static int find_root(struct ctx *c, const struct source *s, bool by_model, const
 	return found;
 }
 
-static int check_contained(struct ctx *c, const struct source *s, const struct uri *u,
+static int check_contained(struct ctx *c, struct source *s, const struct uri *u,
                            bool by_model)
 {
 	const char *id = by_model ? "model_id" : "run_id";
 	const char *given = by_model ? s->model_id : s->run_id;
 	bool local = uri_is_local(u);
+	const char *plain = uri_resolve_local(c->arena, s->source);
 	const char *root = NULL;
 	int found = find_root(c, s, by_model, &root);
 
 	if (found < 0)
 		return -1;
-	if (found && source_is_below(c, s->source, root))
+	if (found && source_is_below(c, plain, root)) {
+		s->source = plain;
 		return 0;
+	}
 	/* MLflow: an id that names nothing has another text than one that contains nothing. */
 	return local && (found || !given || !*given) ? not_local(c, s->source, id)
 		: not_contained(c, s->source, id);

@@ -7,8 +7,8 @@
  *
  * Nothing here looks at a file system or connects anywhere, so the answer tells nothing about
  * either; and what an accepted source may read is decided again where it is read, below the
- * artifact root. Stricter than MLflow: no ".." in any encoding, also where it would resolve to a
- * place inside; no fragments, no params, no control characters.
+ * artifact root. Stricter than MLflow: no ".." in any encoding, except plainly in a local path, which
+ * is judged and kept without it; no fragments, no params, no control characters.
  */
 #ifndef REGISTRY_SOURCE_H
 #define REGISTRY_SOURCE_H
@@ -24,7 +24,7 @@ struct source {
 	bool prompt;
 
 	/* What source_resolve() leaves: what the version gets. source becomes models:/name/number
-	   where it was an alias or stage, the ids are never NULL. */
+	   where it was an alias or stage, a local path has no "..", the ids are never NULL. */
 	const char *location;
 	bool inherited_model;           /* model_id is that of the version that source names */
 };

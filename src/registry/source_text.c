@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -214,6 +215,48 @@ static const char *local_path(struct arena *a, const struct uri *u)
 bool uri_path_below(struct arena *a, const struct uri *u, const struct uri *root)
 {
 	return segments_below(a, local_path(a, u), local_path(a, root), false);
+}
+
+/* Where the path of a local source starts. NULL: it has none that is absolute. */
+static const char *local_start(const char *text)
+{
+	size_t n = scheme_length(text);
+
+	if (n && strncasecmp(text, "file:", 5) != 0)
+		return NULL;
+	text += n ? n + 1 : 0;
+	if (n && strncmp(text, "//", 2) == 0)
+		text += 2 + strcspn(text + 2, "/?#");
+	return *text == '/' && (n || text[1] != '/') ? text : NULL;
+}
+
+const char *uri_resolve_local(struct arena *a, const char *text)
+{
+	const char *path = local_start(text);
+	char *whole, *base, *to;
+	size_t n;
+
+	if (!path || !strstr(path, "/..") || strpbrk(path, "?#"))
+		return text;
+	whole = arena_strdup(a, text);
+	base = to = whole + (path - text);
+	for (path += 1;; path += n + 1) {
+		n = strcspn(path, "/");
+		if (n == 2 && path[0] == '.' && path[1] == '.') {
+			while (to > base && *--to != '/')
+				;
+		} else if (n && (n > 1 || *path != '.')) {
+			*to++ = '/';
+			memcpy(to, path, n);
+			to += n;
+		}
+		if (!path[n])
+			break;
+	}
+	if (to == base)
+		*to++ = '/';
+	*to = '\0';
+	return whole;
 }
 
 bool uri_is_absolute(struct arena *a, const char *text, const struct uri *u)

@@ -32,6 +32,10 @@ bool uri_is_artifact_route(struct arena *a, const char *text);
    and whatever stands around it. */
 bool uri_is_clean(struct arena *a, const char *text);
 
+/* A local path or file: URI without the ".." segments that are written plainly in its path; all else
+   as it stands. */
+const char *uri_resolve_local(struct arena *a, const char *text);
+
 /* The path is absolute, not empty, and has no "." in it. */
 bool uri_is_absolute(struct arena *a, const char *text, const struct uri *u);
 

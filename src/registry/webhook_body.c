@@ -136,26 +136,28 @@ static void add_time(struct buf *to, int64_t us)
 	buf_add(to, "+00:00\"");
 }
 
-static void free_json(void *p)
+static void free_json(void *slot)
 {
-	json_decref(p);
+	json_decref(*(json_t **)slot);
 }
 
 const char *registry_webhook_body(struct ctx *c, enum store_event e, int64_t at_us, const char *data)
 {
 	struct buf b = BUF(c->arena, TEXT_MOST);
-	json_t *tree = json_loads(data, JSON_DECODE_ANY, NULL);
+	json_t **tree = NEW(c->arena, json_t *);
 
-	if (!tree) {
-		fail(c, INTERNAL_ERROR, "The stored event is not JSON.");
+	arena_defer(c->arena, free_json, tree);
+	*tree = json_loads(data, JSON_DECODE_ANY, NULL);
+	/* It is JSON of ours, and jansson does not always say that an allocation failed. */
+	if (!*tree) {
+		fail(c, TEMPORARILY_UNAVAILABLE, "The stored event cannot be read; try again later.");
 		return NULL;
 	}
-	arena_defer(c->arena, free_json, tree);
 	buf_addf(&b, "{\"entity\": \"%s\", \"action\": \"%s\", \"timestamp\": ", store_event_entity(e),
 	         store_event_action(e));
 	add_time(&b, at_us);
 	buf_add(&b, ", \"data\": ");
-	add_value(&b, tree);
+	add_value(&b, *tree);
 	buf_addc(&b, '}');
 	if (buf_failed(&b)) {
 		fail(c, INTERNAL_ERROR, "The stored event is too large.");

@@ -214,6 +214,12 @@ static bool is_reserved(const struct token *t)
 	       search_lexer_word(t, "IS");
 }
 
+/* Words that sqlparse takes for keywords and so for no value; the ones that clients do write. */
+static bool is_truth(const struct token *t)
+{
+	return search_lexer_word(t, "TRUE") || search_lexer_word(t, "FALSE");
+}
+
 /* a-b, 1 < x and 'x' = y: what stands where a name should. */
 static int name_fail(struct parser *p, const struct token *first)
 {
@@ -254,7 +260,8 @@ static int parse_comparison(struct parser *p, struct node *node)
 			if (parse_list(p, &raw))
 				return -1;
 		} else if (raw.kind == CMP_IN || raw.kind == CMP_NOT_IN || is_reserved(&p->token) ||
-			   p->token.kind < TOKEN_NAME || p->token.kind > TOKEN_FLOAT) {
+			   is_truth(&p->token) || p->token.kind < TOKEN_NAME ||
+			   p->token.kind > TOKEN_FLOAT) {
 			return clause_fail(p, &raw.name, &p->token);
 		} else {
 			take(p);

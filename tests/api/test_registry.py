@@ -9,6 +9,7 @@ import urllib.parse
 
 import mlflow
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from conftest import refused, unique
@@ -683,3 +684,19 @@ def test_local_destination(new_server, tmp_path):
         texts.add(str(e.value).replace(source, ""))
     # The same words, whether there is such a file or not.
     assert len(texts) == 1
+    # A plain ".." is resolved, the result judged and kept.
+    artifacts = run.info.artifact_uri.removeprefix("file://")
+    for source in (inside + "/..", artifacts + "/a/./../model/..", artifacts + "/.."):
+        try:
+            kept = client.create_model_version("m", source, run.info.run_id).source
+        except MlflowException as e:
+            assert source == artifacts + "/.." and LOCAL.format(source) in str(e)
+        else:
+            assert kept == artifacts
+    reply = requests.post(
+        daemon.url + "/api/2.0/mlflow/model-versions/create",
+        json={"name": "m", "source": "file://host" + inside, "run_id": run.info.run_id},
+        timeout=60,
+    )
+    # Not a fault of ours, but the status that MLflow gives.
+    assert reply.status_code == 500 and "is not a valid remote uri" in reply.json()["message"]

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../../src/registry/source.h"
+#include "../../src/registry/source_text.h"
 #include "base/arena.h"
 #include "base/limits.h"
 #include "tracking/tracking.h"
@@ -35,6 +36,8 @@ static const struct {
 	{ "models:/a#b/1", NULL }, { "models:/m-0123", NULL },
 	{ "/srv/artifacts/1/r/artifacts/model", NULL }, { "file:///srv/x", NULL },
 	{ "file:/srv/x", NULL }, { "FILE:///srv/x", NULL }, { "file://localhost/srv/x", NULL },
+	/* where ".." leads is judged with the run's directory */
+	{ "/srv/r/../../etc/passwd", NULL }, { "file:///srv/r/../etc", NULL },
 	{ "relative/path", NULL }, { "s3://bucket/...", NULL }, { "s3://bucket/a..b", NULL },
 	{ "s3://bucket//double//slash/", NULL }, { "unknown:/opaque", NULL },
 	/* .. in every encoding and every neighbourhood */
@@ -52,9 +55,9 @@ static const struct {
 	{ "mlflow-artifacts:/1%2f..%2f2", ABSOLUTE },
 	{ "runs:/r/../other", ABSOLUTE }, { "models:/m/../1", ABSOLUTE },
 	{ "C:\\..\\windows", ABSOLUTE }, { "unknown:..", ABSOLUTE },
-	{ "/srv/r/../../etc/passwd", LOCAL }, { "/srv/r/%2e%2e/etc", LOCAL },
+	{ "/srv/r/%2e%2e/etc", LOCAL }, { "/srv/../r/%2e%2e/etc", LOCAL },
 	{ "/srv/r/%252e%252e/etc", LOCAL }, { "/srv/r\\..\\etc", LOCAL }, { "..", LOCAL },
-	{ "../etc", LOCAL }, { "file:///srv/r/../etc", LOCAL },
+	{ "../etc", LOCAL }, { "//srv/../etc", LOCAL }, { "file:///srv/r/../x?y", LOCAL },
 	{ "file:///srv/r/%2e%2e/etc", LOCAL }, { "file:///\\..\\..\\etc", LOCAL },
 	{ "file:///srv/r/..%5c..%5cetc", LOCAL }, { "fIlE:///srv/%2e./etc", LOCAL },
 	/* no paths, no roots, "." */
@@ -107,7 +110,8 @@ static void judged(void **state)
 		if (refused && !strstr(c.error.message, cases[i].refused))
 			fail_msg("'%s': %s", cases[i].source, c.error.message);
 		if (refused)
-			assert_int_equal(c.error.code, INVALID_PARAMETER_VALUE);
+			assert_int_equal(c.error.code, strcmp(cases[i].refused, REMOTE)
+				? INVALID_PARAMETER_VALUE : INTERNAL_ERROR);
 		arena_free(c.arena);
 	}
 }
@@ -193,12 +197,39 @@ static void contained(void **state)
 	}
 }
 
+static const struct {
+	const char *source;
+	const char *resolved;           /* NULL: the same */
+} parents[] = {
+	{ "/srv/r/../x", "/srv/x" }, { "/srv/r/..", "/srv" }, { "/srv/r/../", "/srv" },
+	{ "/srv/r//../x", "/srv/x" }, { "/srv/r/./../x", "/srv/x" }, { "/srv/../../x", "/x" },
+	{ "/..", "/" }, { "file:///srv/r/../x", "file:///srv/x" },
+	{ "FILE://localhost/srv/../x", "FILE://localhost/x" }, { "file:/srv/../x", "file:/x" },
+	{ "file:///..", "file:///" },
+	{ "/srv/./x", NULL }, { "/srv/r/..x", NULL }, { "../x", NULL }, { "//h/../x", NULL },
+	{ "/srv/r/..?x", NULL }, { "/srv/r/..#x", NULL }, { "file:../x", NULL },
+	{ "s3://b/r/../x", NULL }, { "/srv/r/%2e%2e/x", NULL }, { "", NULL },
+};
+
+static void resolved(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+		struct arena *a = arena_new(LIMIT_ARENA);
+
+		assert_string_equal(uri_resolve_local(a, parents[i].source),
+		                    parents[i].resolved ? parents[i].resolved : parents[i].source);
+		arena_free(a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judged),
 		cmocka_unit_test(own_host),
 		cmocka_unit_test(contained),
+		cmocka_unit_test(resolved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
