@@ -51,6 +51,9 @@ void db_put(struct ctx *c, struct db_pool *p);
  */
 void db_recover(struct ctx *c);
 
+/* Its session must not go on: closed when it is given back. */
+void db_abandon(struct ctx *c);
+
 struct db_pool_stats { unsigned size, busy, idle, waiting; uint64_t connects, failures; };
 void db_pool_stats(struct db_pool *p, struct db_pool_stats *ret);
 

@@ -312,6 +312,11 @@ void db_recover(struct ctx *c)
 		reset(c, c->db);
 }
 
+void db_abandon(struct ctx *c)
+{
+	c->db->broken = true;
+}
+
 void db_put(struct ctx *c, struct db_pool *p)
 {
 	struct db *db = c->db;

@@ -117,6 +117,13 @@ static int look(struct ctx *c, void *arg)
 	return l->r->kind->pass(c, l->r->kind->arg, &l->wait_ms);
 }
 
+static int release(struct ctx *c, void *arg)
+{
+	const struct reconcile *r = arg;
+
+	return store_leader_release(c, r->kind->lock);
+}
+
 static void give_up_lead(struct reconcile *r, struct ctx *c, bool failed)
 {
 	bool led = atomic_exchange(&r->leads, false);
@@ -129,8 +136,9 @@ static void give_up_lead(struct reconcile *r, struct ctx *c, bool failed)
 		return;
 	db_recover(c);
 	/* The lock belongs to the session: a connection that goes back must not keep it. */
-	if (led && store_leader_release(c, r->kind->lock))
-		error_clear(c);
+	error_clear(c);
+	if (led && work_run(c, release, r))
+		db_abandon(c);
 	db_put(c, r->pool);
 }
 
