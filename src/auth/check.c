@@ -148,7 +148,7 @@ static bool check(struct ctx *c, struct auth *a, struct auth_check *k,
 	if (with_database(c, a, read_user, &l)) {
 		auth_account_release(account);
 		return (void)!fail_because(k->ctx, TEMPORARILY_UNAVAILABLE, c->error.detail,
-		                           "The database is not available; try again later."), true;
+		                           "The service is temporarily unavailable. Please try again."), true;
 	}
 	verdict = judge(k->ctx, &l, account, given->password, may_try);
 	bool tried = !account || !l.found || strcmp(account->hash, l.user.password_hash) != 0;

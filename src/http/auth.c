@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "http.h"
@@ -22,6 +23,23 @@ static bool is_open(const struct job *j)
 	const struct route *r = j->match.route;
 
 	return r && (r->needs == NEEDS_NOTHING || r->needs == NEEDS_UPLOAD_PART);
+}
+
+static enum MHD_Result count_credentials(void *count, enum MHD_ValueKind kind, const char *name,
+					 const char *value)
+{
+	(void)kind, (void)value;
+	*(unsigned *)count += strcasecmp(name, "Authorization") == 0;
+	return MHD_YES;
+}
+
+/* A proxy in front may have judged the one, and we the other. */
+static bool is_repeated(const struct job *j)
+{
+	unsigned count = 0;
+
+	MHD_get_connection_values(j->connection, MHD_HEADER_KIND, count_credentials, &count);
+	return count > 1;
 }
 
 static void checked(struct auth_check *k)
@@ -42,6 +60,8 @@ int auth_identify(struct job *j)
 
 	if (!a || is_open(j))
 		return 0;
+	if (authorization && is_repeated(j))
+		return fail(&j->ctx, BAD_REQUEST, "The Authorization header is repeated.");
 	switch (auth_recall(&j->ctx, a, authorization, &j->principal)) {
 	case 1:
 		welcome(j);

@@ -7,11 +7,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "artifacts/location.h"
 #include "artifacts/path.h"
 #include "base/arena.h"
 #include "facts.h"
 #include "http.h"
 #include "store/fact.h"
+#include "tracking/experiment.h"
 #include "tracking/validate.h"
 
 #define PROMPT_TAG "mlflow.prompt.is_prompt"
@@ -495,6 +497,31 @@ static int on_artifact(struct need *n, enum auth_action action)
 	return on_key(n, key, action);
 }
 
+/* A place that a client chooses must not lie among the files of an experiment that he may not write
+   to. */
+static int create_experiment(struct need *n)
+{
+	const char *place = given(n->job, "artifact_location");
+	const char *key, *experiment;
+	size_t size;
+
+	add(n, AUTH_EXPERIMENT, NULL, ACTION_NOT_DENIED);
+	if (!place || !*place)
+		return 1;
+	/* What is no place of ours the handler refuses, or nobody ever writes to. */
+	if (!tracking_experiment_location(n->ctx, place, &place)) {
+		size = strlen(place);
+		while (size && place[size - 1] == '/')
+			size--;
+		place = arena_strndup(n->ctx->arena, place, size);
+		if (!location_to_key(n->ctx, place, &key))
+			return below_experiment(n, key, &experiment)
+				? on_key(n, key, ACTION_UPDATE) : 1;
+	}
+	error_clear(n->ctx);
+	return 1;
+}
+
 /* ---- the registry ---- */
 
 struct container {
@@ -672,9 +699,7 @@ static int decide(struct need *n)
 	case NEEDS_FILTER_REGISTERED_MODELS: return 1;
 	case NEEDS_ADMIN:
 	case NEEDS_MANAGE_WEBHOOKS: return denied(n);
-	case NEEDS_CREATE_EXPERIMENT:
-		add(n, AUTH_EXPERIMENT, NULL, ACTION_NOT_DENIED);
-		return 1;
+	case NEEDS_CREATE_EXPERIMENT: return create_experiment(n);
 	case NEEDS_READ_EXPERIMENT: return on_experiment(n, ACTION_READ);
 	case NEEDS_READ_EXPERIMENT_NAMED: return on_experiment_named(n);
 	case NEEDS_READ_EXPERIMENTS: return on_experiments(n);

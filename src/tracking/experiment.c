@@ -259,6 +259,11 @@ static int name_taken(struct ctx *c, const char *name, bool deleted)
 	            : "Experiment(name=%s) already exists.", name);
 }
 
+int tracking_experiment_location(struct ctx *c, const char *given, const char **ret)
+{
+	return location_resolve(c, given, ret);
+}
+
 int tracking_experiment_create(struct ctx *c, const struct create_experiment *in,
                                struct create_experiment_reply *out)
 {
