@@ -18,8 +18,10 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "api")]
 
+import accounts  # noqa: E402
 import capstan_server  # noqa: E402
 import shim as shims  # noqa: E402
+import webhook_receiver  # noqa: E402
 import wire  # noqa: E402
 
 
@@ -59,8 +61,11 @@ def faulty(library):
 
 
 @pytest.fixture(scope="session")
-def shared_daemon(library):
-    daemon = Faulty(library)
+def shared_daemon(library, tmp_path_factory):
+    """With accounts, so that every request is somebody's; and private targets of webhooks."""
+    environment = accounts.environment(tmp_path_factory.mktemp("auth"), **webhook_receiver.ENVIRONMENT)
+    daemon = Faulty(library, *accounts.FLAGS, env=environment)
+    daemon.user = accounts.ADMIN
     try:
         yield daemon.start()
         daemon.stop()

@@ -17,7 +17,9 @@ import uuid
 
 import pytest
 
+import accounts
 import capstan_server
+import webhook_receiver
 from capstan_server import SLOW, alive, wait_for
 from wire import FILES, Client, Closed, Load, refusal, within
 
@@ -110,6 +112,98 @@ def test_postgres_goes_and_comes(external, postgres, how):
     assert first <= 0.5 * SLOW, f"first write {first:.3f} s after PostgreSQL was back"
 
 
+@pytest.fixture(scope="module")
+def guarded(library, postgres, tmp_path_factory):
+    """On the operator's PostgreSQL, with accounts and webhooks."""
+    from conftest import Faulty
+
+    environment = accounts.environment(tmp_path_factory.mktemp("auth"), **webhook_receiver.ENVIRONMENT)
+    daemon = Faulty(library, *accounts.FLAGS, backend=postgres.database("accounts"), env=environment)
+    try:
+        yield daemon.start()
+        daemon.stop()
+        daemon.check()
+    finally:
+        daemon.close()
+
+
+USERS = {"known": "a password that is right", "forgotten": "another one that is right"}
+
+
+def test_accounts_while_postgres_is_away(guarded, postgres):
+    """Nobody is taken for a stranger because we cannot look: 503, and at once afterwards he is known again."""
+    admin = Client(guarded, user=accounts.ADMIN)
+    for name, password in USERS.items():
+        admin.good("POST", "users/create", {"username": name, "password": password})
+    known = Client(guarded, user=("known", USERS["known"]))
+    assert known.get("users/current").status == 200
+    asked = [(known, "users/current"), (known, "/version"), (known, "runs/get?run_id=0"), (Client(guarded, user=("forgotten", USERS["forgotten"])), "/version"),
+             (Client(guarded, user=("known", "not his password")), "/version"), (Client(guarded, user=("nobody", "no password")), "users/current")]
+    postgres.kill()
+    try:
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            for client, path in asked:
+                with within(4 * SLOW, path):
+                    reply = client.get(path)
+                if client is not known or reply.status != 200:
+                    refusal(reply)
+        nobody = Client(guarded)
+        assert nobody.get("/version").status == 401
+        assert nobody.get("/health").status == 200
+    finally:
+        revive(postgres)
+    begun = time.monotonic()
+    wait_for(lambda: known.get("users/current").status == 200, 10, "the user known again")
+    print(f"known again after {time.monotonic() - begun:.2f} s")
+    assert [client.get("/version").status for client, _ in asked[3:5]] == [200, 401]
+
+
+def set_tags(client, name, stop, promised, problems):
+    n = 0
+    try:
+        while not stop.is_set():
+            n += 1
+            reply = client.post("model-versions/set-tag", {"name": name, "version": "1", "key": "k", "value": str(n)})
+            if reply.status == 200:
+                promised.append(str(n))
+            else:
+                refusal(reply)
+            stop.wait(0.005)
+    except Exception as error:      # noqa: BLE001  a thread's failure is the test's
+        problems.append(repr(error))
+
+
+def test_events_while_sessions_are_terminated(guarded, postgres):
+    """Sessions end while changes are made and told: each is told, in order, none is made up; the lead goes on."""
+    client, receiver = Client(guarded, user=accounts.ADMIN), webhook_receiver.Receiver()
+    name = "told-" + uuid.uuid4().hex
+    client.good("POST", "registered-models/create", {"name": name})
+    client.good("POST", "model-versions/create", {"name": name, "source": "s3://b/m"})
+    hook = client.good("POST", "webhooks", {"name": "h", "url": receiver.url + "/told", "events": [{"entity": "MODEL_VERSION_TAG", "action": "SET"}]})
+    stop, counts, promised, problems = threading.Event(), [], [], []
+    threads = [threading.Thread(target=terminate, args=(postgres, stop, counts, 10, "accounts")),
+               threading.Thread(target=set_tags, args=(Client(guarded, user=accounts.ADMIN), name, stop, promised, problems))]
+    for thread in threads:
+        thread.start()
+    stop.wait(60 if FULL else 4)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not problems, problems
+    assert len(promised) > 50 and sum(counts) > 10, (len(promised), counts)
+
+    def heard():
+        return [r.json["data"]["value"] for r in receiver.got("/told")]
+
+    wait_for(lambda: promised[-1] in heard(), 30, "the last event")
+    got = [v for i, v in enumerate(heard()) if not i or v != heard()[i - 1]]
+    assert [int(v) for v in got] == sorted({int(v) for v in got}), "out of order, or again after others"
+    assert set(promised) <= set(got), sorted(set(promised) - set(got))[:10]
+    assert client.call("DELETE", f"webhooks/{hook['webhook']['webhook_id']}").status == 200
+    receiver.close()
+
+
 def revive(postgres):
     """Children of a killed postmaster may hold on to its memory for a moment."""
     def started():
@@ -167,12 +261,12 @@ def test_postgres_stops_answering(external, postgres):
 
 # ---- P15 ----
 
-def terminate(postgres, stop, counts, rate):
+def terminate(postgres, stop, counts, rate, database="faults"):
     """Ends sessions of the daemon at random, `rate` a second."""
-    with contextlib.closing(postgres.connect("faults")) as connection, connection.cursor() as cursor:
+    with contextlib.closing(postgres.connect(database)) as connection, connection.cursor() as cursor:
         while not stop.wait(1 / rate):
             cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'capstan'"
-                           " AND datname = 'faults' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1")
+                           " AND datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1")
             counts.append(cursor.rowcount)
 
 
@@ -285,6 +379,38 @@ def socket_script(client):
         name = client.good("GET", f"runs/get?run_id={run}")["run"]["info"]["run_name"]
         assert not done or name == f"renamed-{n}"
 
+    name = "registered-" + run
+    client.good("POST", "registered-models/create", {"name": name})
+    for _ in range(2):
+        client.good("POST", "model-versions/create", {"name": name, "source": "s3://b/m"})
+
+    def version(n):
+        return client.post("model-versions/create", {"name": name, "source": "s3://b/m", "description": str(n)})
+
+    def version_check(n, done):
+        found = client.good("GET", f"model-versions/search?filter=name%3D'{name}'").get("model_versions", [])
+        count = sum(v.get("description") == str(n) for v in found)
+        assert count == 1 if done else count <= 1
+        assert sorted(int(v["version"]) for v in found) == list(range(1, len(found) + 1))
+
+    def alias(n):
+        return client.post("registered-models/alias", {"name": name, "alias": "best", "version": str(1 + n % 2), "reason": str(n)})
+
+    def alias_check(n, done):
+        """The newest move is where the alias is, and it is once in the history or changed nothing."""
+        moves = client.good("GET", f"/api/1.0/capstan/registered-models/{name}/history?alias=best").get("moves", [])
+        now = client.get(f"registered-models/alias?name={name}&alias=best")
+        assert (now.json["model_version"]["version"] if now.status == 200 else None) == (moves[0]["to_version"] if moves else None)
+        assert sum(m["reason"] == str(n) for m in moves) <= 1
+        assert not done or moves[0]["to_version"] == str(1 + n % 2)
+
+    def tag(n):
+        return client.post("model-versions/set-tag", {"name": name, "version": "1", "key": f"k{n}", "value": "v"})
+
+    def tag_check(n, done):
+        got = client.good("GET", f"model-versions/get?name={name}&version=1")["model_version"].get("tags", [])
+        assert not done or f"k{n}" in {t["key"] for t in got}
+
     def read(n):
         return client.get(f"runs/get?run_id={run}")
 
@@ -296,6 +422,7 @@ def socket_script(client):
 
     return {"log-batch": (batch, batch_check), "log-metric": (metric, metric_check), "large": (large, large_check),
             "create-run": (created, created_check), "create-experiment": (experiment, experiment_check),
+            "create-version": (version, version_check), "set-alias": (alias, alias_check), "tag-version": (tag, tag_check),
             "update-run": (updated, updated_check), "get-run": (read, nothing), "search": (search, nothing)}
 
 

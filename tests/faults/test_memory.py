@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 
+import accounts
 from capstan_server import SLOW, wait_for
 from wire import FILES, Client, Closed, open_files, refusal, settled
 
@@ -20,6 +21,8 @@ FULL = os.environ.get("CAPSTAN_FULL") == "1"
 SAMPLES = int(os.environ.get("CAPSTAN_FAULT_SAMPLES", "6"))      # of each request's allocations, unless FULL
 PARTS = "/api/2.0/mlflow-artifacts/mpu/"
 ALWAYS = 1 << 40
+V3 = "/api/3.0/mlflow/"
+EVENT = {"entity": "MODEL_VERSION_TAG", "action": "SET"}
 
 
 class World:
@@ -40,10 +43,24 @@ class World:
                                                "tags": [{"key": "t", "value": "x"}]})
         client.good("POST", "runs/log-inputs", {"run_id": self.run, "datasets": [
             {"dataset": {"name": "d", "digest": "1", "source_type": "local", "source": "s"}, "tags": []}]})
+        self.registered = "memory-" + uuid.uuid4().hex
+        client.good("POST", "registered-models/create", {"name": self.registered, "tags": [{"key": "k", "value": "v"}]})
+        self.version()
+        self.version()
+        client.good("POST", "registered-models/alias", {"name": self.registered, "alias": "best", "version": "1"})
+        self.webhook = client.good("POST", "webhooks", {"name": "h", "url": "http://127.0.0.1:9/", "secret": "s", "events": [EVENT]})
+        self.webhook = self.webhook["webhook"]["webhook_id"]
+        self.user = "memory-" + uuid.uuid4().hex
+        client.good("POST", "users/create", {"username": self.user, "password": accounts.PASSWORD})
+        self.role = client.good("POST", V3 + "roles/create", {"name": self.user, "workspace": "default"})["role"]["id"]
         self.files = "memory-" + uuid.uuid4().hex
         self.blob = os.urandom(100_000)
         assert client.put(f"{self.files}/read", self.blob).status == 200
         assert client.put(f"{self.artifact('a')}", self.blob).status == 200
+
+    def version(self):
+        made = self.client.good("POST", "model-versions/create", {"name": self.registered, "source": "s3://bucket/m"})
+        return made["model_version"]["version"]
 
     def artifact(self, name):
         return f"{self.experiment}/{self.run}/artifacts/{name}"
@@ -78,6 +95,35 @@ def fresh_upload(w, n):
     key = f"{w.files}/del{n}"
     assert w.client.put(key, b"1").status == 200
     return ("DELETE", FILES + key, None)
+
+
+def fresh_registered(w):
+    name = f"{w.registered}-{next(serial)}"
+    w.client.good("POST", "registered-models/create", {"name": name})
+    return name
+
+
+def fresh_user(w):
+    name = f"{w.user}-{next(serial)}"
+    w.client.good("POST", "users/create", {"username": name, "password": accounts.PASSWORD})
+    return name
+
+
+def stranger(w, n):
+    """A login that is not remembered: each try has a password of its own."""
+    return ("GET", "users/current", None, (w.user, f"a wrong password {n}"))
+
+
+def login(w, n):
+    """The first request of somebody."""
+    return ("GET", "users/current", None, (fresh_user(w), accounts.PASSWORD))
+
+
+def as_reader(ask):
+    """By one who is no admin: every grant is looked at."""
+    def made(w, n):
+        return (*ask(w, n), (w.user, accounts.PASSWORD))
+    return made
 
 
 def part(w, n):
@@ -189,6 +235,51 @@ SCRIPT = {
     "model-untag": lambda w, n: ("DELETE", f"logged-models/{w.model}/tags/k{n}", None),
     "model-delete": lambda w, n: ("DELETE", f"logged-models/{fresh_model(w)}", None),
     "log-model": post("runs/log-model", log_model),
+    "registered-create": post("registered-models/create", lambda w, n: {"name": f"{w.registered}-c{n}", "description": "d", "tags": [
+        {"key": "a", "value": "b"}]}),
+    "registered-get": get("registered-models/get?name={w.registered}"),
+    "registered-missing": get("registered-models/get?name=nothing"),
+    "registered-rename": post("registered-models/rename", lambda w, n: {"name": fresh_registered(w), "new_name": f"{w.registered}-r{n}"}),
+    "registered-delete": post("registered-models/delete", lambda w, n: {"name": fresh_registered(w)}, "DELETE"),
+    "registered-search": get("registered-models/search?filter=name%20LIKE%20%27memory%25%27&max_results=5"),
+    "registered-tag": post("registered-models/set-tag", lambda w, n: {"name": w.registered, "key": f"k{n}", "value": "v"}),
+    "version-create": post("model-versions/create", lambda w, n: {"name": w.registered, "source": "s3://b/m", "description": f"v{n}"}),
+    "version-get": get("model-versions/get?name={w.registered}&version=1"),
+    "version-search": get("model-versions/search?max_results=5"),
+    "version-tag": post("model-versions/set-tag", lambda w, n: {"name": w.registered, "version": "1", "key": f"k{n}", "value": "v"}),
+    "version-stage": post("model-versions/transition-stage", lambda w, n: {"name": w.registered, "version": "1", "stage": ["Staging", "Production"][n % 2],
+                                                                           "archive_existing_versions": True}),
+    "version-delete": post("model-versions/delete", lambda w, n: {"name": w.registered, "version": w.version()}, "DELETE"),
+    "latest-versions": post("registered-models/get-latest-versions", lambda w, n: {"name": w.registered}),
+    "alias-set": post("registered-models/alias", lambda w, n: {"name": w.registered, "alias": "moving", "version": str(1 + n % 2), "reason": str(n)}),
+    "alias-conflict": post("registered-models/alias", lambda w, n: {"name": w.registered, "alias": "best", "version": "2", "expected_version": "7"}),
+    "alias-get": get("registered-models/alias?name={w.registered}&alias=best"),
+    "alias-history": get("/api/1.0/capstan/registered-models/{w.registered}/history?max_results=5"),
+    "alias-at": get("/api/1.0/capstan/registered-models/{w.registered}/history?at=9000000000000"),
+    "webhook-create": post("webhooks", lambda w, n: {"name": "h", "url": f"http://127.0.0.1:9/{n}", "secret": "s", "status": "DISABLED", "events": [
+        {"entity": "PROMPT", "action": "CREATED"}]}),
+    "webhook-list": get("webhooks?max_results=5"),
+    "webhook-update": post("webhooks/{w.webhook}", lambda w, n: {"description": str(n), "secret": str(n)}, "PATCH"),
+    "webhook-test": post("webhooks/{w.webhook}/test", lambda w, n: {}),
+    "webhook-log": get("/api/1.0/capstan/webhooks/{w.webhook}/deliveries?max_results=3"),
+    "user-create": post("users/create", lambda w, n: {"username": f"{w.user}-u{n}", "password": accounts.PASSWORD}),
+    "user-delete": post("users/delete", lambda w, n: {"username": fresh_user(w)}, "DELETE"),
+    "user-list": get("users/list"),
+    "user-current": get("users/current"),
+    "grant": post(V3 + "users/permissions/grant", lambda w, n: {"username": w.user, "resource_type": "experiment", "resource_id": str(n), "permission": "READ"}),
+    "role-list": get(V3 + "roles/list?workspace=default"),
+    "role-permission": post(V3 + "roles/permissions/add", lambda w, n: {"role_id": w.role, "resource_type": "experiment", "resource_pattern": str(n), "permission": "READ"}),
+    "signup-page": get("/signup"),
+    "login": login,
+    "login-wrong": stranger,
+    "nobody": lambda w, n: ("GET", "users/current", None, ("nobody", "at all")),
+    "reader-run": as_reader(get("runs/get?run_id={w.run}")),
+    "reader-refused": as_reader(post("runs/log-metric", metric)),
+    "reader-search": as_reader(post("runs/search", lambda w, n: {"experiment_ids": [w.experiment]})),
+    "reader-models": as_reader(get("registered-models/search?max_results=5")),
+    "reader-version": as_reader(get("model-versions/get?name={w.registered}&version=1")),
+    "reader-creates": as_reader(post("experiments/create", lambda w, n: {"name": f"{w.files}-mine-{n}"})),
+    "absent": get("/api/2.0/mlflow/traces"),
     "artifacts-list": get("artifacts/list?run_id={w.run}"),
     "model-artifacts": get("logged-models/{w.model}/artifacts/directories"),
     "get-artifact": get("/get-artifact?run_uuid={w.run}&path=a"),
@@ -214,8 +305,8 @@ def world(shared_daemon):
 
 def ask(world, name, client):
     """The request, its path and its reply; what it needs is made before, undisturbed."""
-    method, path, body = SCRIPT[name](world, next(serial))
-    return lambda: client.call(method, path, body)
+    method, path, body, *user = SCRIPT[name](world, next(serial))
+    return lambda: client.call(method, path, body, *user)
 
 
 def names_of(reply):
@@ -230,7 +321,7 @@ def well(call, status):
 def undisturbed(shim, world, name):
     """What the request answers, and how many allocations it takes: on connections that know it, and at most."""
     client = Client(world.client.server)
-    reply = wait_for(lambda: (lambda r: r.status < 500 and r)(ask(world, name, client)()), 1, name)
+    reply = wait_for(lambda: (lambda r: r.status not in (500, 503, 507) and r)(ask(world, name, client)()), 1, name)
     seen = []
     for _ in range(3):
         call = ask(world, name, client)

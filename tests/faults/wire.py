@@ -3,6 +3,7 @@
 
 """A plain HTTP client on one connection that never repeats a request by itself, and what tests ask with it."""
 
+import base64
 import collections
 import contextlib
 import http.client
@@ -34,18 +35,23 @@ class Reply:
 
 
 class Client:
-    def __init__(self, server, timeout=60):
+    def __init__(self, server, timeout=60, user=None):
+        """user: (name, password); the server's own where it has one."""
         self.server, self.timeout = server, timeout
         self.connection = None
+        self.user = user or getattr(server, "user", None)
 
     def close(self):
         if self.connection:
             self.connection.close()
         self.connection = None
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, user=None):
         """path: of /api/2.0/mlflow/ unless it begins with a slash; body: bytes, or what becomes JSON."""
         headers = {}
+        user = user or self.user
+        if user:
+            headers["Authorization"] = "Basic " + base64.b64encode(":".join(user).encode()).decode()
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"

@@ -87,9 +87,9 @@ def accounts_of(row, world):
         return {}
     fresh = row["path"].endswith(("users/create", "roles/create"))
     if row["path"].endswith("permissions/revoke"):
-        world.client.good("/api/3.0/mlflow/users/permissions/grant", {"username": world.user, "resource_type": "experiment", "resource_id": world.experiment, "permission": "READ"})
+        world.client.post("/api/3.0/mlflow/users/permissions/grant", {"username": world.user, "resource_type": "experiment", "resource_id": world.experiment, "permission": "READ"})
     if row["path"].endswith("unassign"):
-        world.client.good("/api/3.0/mlflow/roles/assign", {"username": world.user, "role_id": world.role})
+        world.client.post("/api/3.0/mlflow/roles/assign", {"username": world.user, "role_id": world.role})
     return {"username": world.new("user") if fresh else world.user, "password": "a long enough password", "current_password": "a user's long password", "is_admin": False,
             "resource_type": "experiment", "resource_id": world.experiment, "resource_pattern": world.experiment if row["method"] == "GET" else "77", "permission": "READ",
             "name": world.new("role"), "workspace": ["default"] if row["handler"] == "auth_role_list" else "default", "description": "d",

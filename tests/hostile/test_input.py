@@ -353,12 +353,21 @@ def pages(client, world):
         client.good("experiments/create", {"name": unique()})
         client.good("runs/log-metric", {"run_id": world.run, "key": "m", "value": i, "timestamp": i, "step": i})
         assert client.ask("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{world.experiment}/{world.run}/artifacts/f{i}", b"x").status == 200
+    for i in range(3):
+        name = world.new("page")
+        client.good("registered-models/create", {"name": name})
+        client.good("model-versions/create", {"name": name, "source": "s3://b/m"})
+        client.good("registered-models/alias", {"name": world.registered, "alias": f"a{i}", "version": "1"})
+        client.good("webhooks", {"name": "hook", "url": "http://127.0.0.1:9/", "events": [table.EVENT], "status": "DISABLED"})
     ids = {"experiment_ids": [world.experiment]}
     queries = [("POST", "runs/search", {**ids, "max_results": 1}), ("POST", "runs/search", {**ids, "max_results": 1, "order_by": ["metrics.m DESC"]}),
                ("POST", "runs/search", {**ids, "max_results": 1, "filter": "tags.k IS NULL"}),
                ("POST", "experiments/search", {"max_results": 1}), ("POST", "experiments/search", {"max_results": 1, "order_by": ["name"]}),
                ("POST", "logged-models/search", {**ids, "max_results": 1}),
-               ("GET", "metrics/get-history", {"run_id": world.run, "metric_key": "m", "max_results": 1})]
+               ("GET", "metrics/get-history", {"run_id": world.run, "metric_key": "m", "max_results": 1}),
+               ("GET", "registered-models/search", {"max_results": 1}), ("GET", "registered-models/search", {"max_results": 1, "filter": "name LIKE 'hostile%'"}),
+               ("GET", "model-versions/search", {"max_results": 1}), ("GET", "model-versions/search", {"max_results": 1, "order_by": ["name ASC"]}),
+               ("GET", f"/api/1.0/capstan/registered-models/{world.registered}/history", {"max_results": 1}), ("GET", "webhooks", {"max_results": 1})]
     for method, route, query in queries:
         reply = client.post(route, query) if method == "POST" else client.get(route, query)
         assert reply.status == 200, reply

@@ -30,6 +30,11 @@ INTERNAL = re.compile(
     r"openat|libmicrohttpd|\bMHD\b|jansson|malloc|0x[0-9a-f]{8}|\w\.c:\d|/src/|/proc/|/usr/|/etc/|/tmp/|/var/|/home/|/root\b")
 
 
+REFUSED = (b"Permission denied", b"You are not authenticated. Please see https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow on how "
+           b"to authenticate.")
+SIGN_UP = b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Sign up a user</title>"
+
+
 class Reply(NamedTuple):
     status: int
     headers: dict                       # lower-case names; a repeated one is joined by "\n"
@@ -49,6 +54,8 @@ def decoded(sent):
 def judge(reply, sent=b"", secrets=()):
     """What holds for each answer, whatever was asked. sent: the request, whose own words may come back."""
     kind = reply.headers.get("content-type", "")
+    if not reply.body or reply.body in REFUSED or reply.body.startswith(SIGN_UP):
+        kind = ""
     if re.fullmatch(rb"[\w.]+", reply.body):     # /version, as MLflow's: a word that nobody chose
         kind = kind.replace("html", "")
     assert "html" not in kind and "xml" not in kind and "javascript" not in kind, reply
@@ -60,8 +67,7 @@ def judge(reply, sent=b"", secrets=()):
     assert reply.status not in (500, 502), reply
     if not reply.body:                  # HEAD
         return reply
-    if reply.status in (401, 403) and kind.startswith("text/plain"):    # as MLflow's auth app
-        assert reply.body == b"Permission denied" or reply.body.startswith(b"You are not authenticated."), reply
+    if reply.body in REFUSED:           # as MLflow's auth app: words that nobody chose
         return reply
     assert kind == "application/json", reply
     body = json.loads(reply.body)

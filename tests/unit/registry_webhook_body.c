@@ -122,7 +122,7 @@ static void formatting(void **state)
 	                                               "1700000000", body),
 	                    "v1,X3otSWEN7mnJZOBLdksDNd9UK6Fo3r6bXdADVbO1wWY=");
 	assert_null(registry_webhook_body(&c, EVENT_PROMPT_CREATED, 0, "{\"a\":"));
-	assert_int_equal(c.error.code, INTERNAL_ERROR);
+	assert_int_equal(c.error.code, TEMPORARILY_UNAVAILABLE);
 	arena_free(c.arena);
 }
 

@@ -235,6 +235,10 @@ static void test_filter_errors(void **state)
 	expect_error(MODELS, "name = ('a', 'b')",
 		     "Invalid comparator '=' for a list: use IN or NOT IN (at position 6)");
 	expect_error(MODELS, "a b c", "Invalid clause(s) in filter string: a, b, c (at position 3)");
+	expect_error(MODELS, "evilhax = true",
+		     "Invalid clause(s) in filter string: evilhax, =, true (at position 11)");
+	expect_error(VERSIONS, "name = False",
+		     "Invalid clause(s) in filter string: name, =, False (at position 8)");
 	expect_error(MODELS, "name = 'a'; name = 'b'",
 		     "Search filter contained multiple expression 'name = 'a'; name = 'b''. "
 		     "Provide AND-ed expression list. (at position 11)");
