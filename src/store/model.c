@@ -70,7 +70,9 @@ static const struct stmt stmts[] = {
 	[MODEL_UPDATE] = { "model_update", "tti",
 		"UPDATE registered_models SET description = $2, last_updated_time = $3,"
 		" revision = DEFAULT WHERE name = $1 RETURNING id" },
-	[MODEL_DELETE] = { "model_delete", "i", "DELETE FROM registered_models WHERE id = $1" },
+	[MODEL_DELETE] = { "model_delete", "i",
+		"WITH versions AS (DELETE FROM model_versions WHERE model = $1)"
+		" DELETE FROM registered_models WHERE id = $1" },
 	[MODEL_SET_TAG] = { "model_set_tag", "ttt", LIVING WRITE_TAG },
 	[MODEL_SET_PROMPT] = { "model_set_prompt", "tttb",
 		"WITH wanted AS (UPDATE registered_models SET prompt = $4, revision = DEFAULT"

@@ -121,7 +121,9 @@ def own_uris():
     yield
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
-    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+    for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        os.environ.pop(name, None)
+    mlflow.tracking.fluent._active_experiment_id = None
 
 
 @pytest.fixture
