@@ -249,8 +249,8 @@ static const char *hint(int status)
 int mlflow_refused(struct ctx *c, const struct mlflow *m, const char *what,
 		   const struct net_reply *reply)
 {
-	json_t *tree = json_loadb(reply->body ? reply->body : "", reply->size, JSON_ALLOW_NUL, NULL);
-	CLEANUP(mlflow_json_done) json_t *hold = tree;
+	CLEANUP(mlflow_json_done) json_t *tree =
+		json_loadb(reply->body ? reply->body : "", reply->size, JSON_ALLOW_NUL, NULL);
 	const char *code = mlflow_text(tree, "error_code");
 	const char *message = mlflow_text(tree, "message");
 	const char *plain = reply->body && strncmp(reply->content_type, "text/html", 9) ? reply->body

@@ -159,8 +159,8 @@ static int copy_metrics(struct ctx *c, struct promote *p, const json_t *from, co
 	json_t *metric;
 
 	json_array_foreach(metrics, i, metric) {
-		json_t *copy = metric_copy(c, p, metric, model_id);
-		CLEANUP(mlflow_json_done) json_t *hold = copy;
+		CLEANUP(mlflow_json_done) json_t *copy = metric_copy(c, p, metric, model_id);
+
 		if (!copy)
 			return -1;
 		if (has_metric(there, copy))

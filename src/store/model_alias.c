@@ -3,6 +3,7 @@
 
 #include "store/model_alias.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <strings.h>
 
@@ -12,12 +13,14 @@
 
 enum { ALIAS_EXPECTED, ALIAS_SET, ALIAS_SET_UNHEARD, ALIAS_DELETE, ALIAS_GET, ALIAS_LATEST };
 
-/* Where the alias pointed is told by its own row: a look into a table before would be planned while
+/* Only of the row that the lock before has written: a model that takes the name between the two was
+   not locked. Where the alias pointed is told by its own row: a look into a table before would be planned while
    that is empty, and stay a look at all of it when it no longer is. */
 #define SET(condition) \
 	"WITH go AS MATERIALIZED (SELECT m.id, m.last_move FROM registered_models m" \
 	"  JOIN model_versions v ON v.model = m.id AND v.version = $3" \
-	"  WHERE m.name = $1 AND NOT v.deleted" condition ")," \
+	"  WHERE m.name = $1 AND NOT v.deleted AND m.xmin = pg_current_xact_id_if_assigned()::xid" \
+	condition ")," \
 	" written AS (INSERT INTO model_aliases AS a SELECT id, $2, $3 FROM go" \
 	"  ON CONFLICT (model, alias) DO UPDATE" \
 	"  SET version = excluded.version, previous = a.version" \
@@ -119,6 +122,7 @@ static int set_alias(struct ctx *c, const struct alias_move *m, bool unheard, bo
 		return -1;
 	if (!done.count)
 		return 0;
+	assert(locked.count);
 	*prompt = *LIST_AT(struct model_row, &locked, 0)->prompt;
 	return 1;
 }

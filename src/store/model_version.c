@@ -287,33 +287,20 @@ int store_model_version_location(struct ctx *c, const char *name,
 
 /* ---- changes ---- */
 
-/* One statement behind what is queued: the lock of the model. 1, 0: no such version, or -1. */
-static int queued_one(struct ctx *c, const struct stmt *s, struct db_args args, struct row *ret)
+/* One statement behind the queued lock of the model. 1, 0: no such version, or -1. A model that takes
+   its name between the two was not locked: 0 as well, and the transaction must end without it. */
+static int locked_one(struct ctx *c, const struct list *locked, const struct stmt *s,
+                      struct db_args args, struct row *ret)
 {
 	struct list found = { 0 };
 
 	db_queue_list(c, s, args, &row_record, &found);
 	if (db_flush(c))
 		return -1;
-	if (!found.count)
+	if (!locked->count || !found.count)
 		return 0;
 	*ret = *LIST_AT(struct row, &found, 0);
 	return 1;
-}
-
-int store_model_version_update(struct ctx *c, const char *name,
-                               const struct version_number *version, const char *description,
-                               int64_t now, struct model_version **ret)
-{
-	struct list locked = { 0 };
-	struct row row = { 0 };
-	int found;
-
-	model_lock_queue(c, name, &locked);
-	found = queued_one(c, &stmts[VERSION_UPDATE],
-	                   ARGS(TEXT(name), BIGINT(version->number), TEXT(description),
-	                        BIGINT(now)), &row);
-	return reply(c, found, &row, name, version, ret);
 }
 
 struct change {
@@ -323,7 +310,32 @@ struct change {
 	const char *key;
 	const char *value;
 	int64_t now;
+	struct model_version **ret;
 };
+
+static int update_version(struct ctx *c, void *arg)
+{
+	const struct change *g = arg;
+	struct list locked = { 0 };
+	struct row row = { 0 };
+	int found;
+
+	model_lock_queue(c, g->name, &locked);
+	found = locked_one(c, &locked, &stmts[VERSION_UPDATE],
+	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->value),
+	                        BIGINT(g->now)), &row);
+	return reply(c, found, &row, g->name, g->version, g->ret);
+}
+
+int store_model_version_update(struct ctx *c, const char *name,
+                               const struct version_number *version, const char *description,
+                               int64_t now, struct model_version **ret)
+{
+	struct change g = { .name = name, .version = version, .value = description, .now = now,
+		.ret = ret };
+
+	return tx_run(c, update_version, &g);
+}
 
 /* Locks the model for a move, then finds the version. */
 static int lock_version(struct ctx *c, const char *name, const struct version_number *version,
@@ -333,7 +345,7 @@ static int lock_version(struct ctx *c, const char *name, const struct version_nu
 	int found;
 
 	model_lock_move_queue(c, name, now, &locked);
-	found = queued_one(c, &stmts[VERSION_FIND], ARGS(TEXT(name), BIGINT(version->number)), ret);
+	found = locked_one(c, &locked, &stmts[VERSION_FIND], ARGS(TEXT(name), BIGINT(version->number)), ret);
 	if (found < 0)
 		return -1;
 	return found ? 0 : model_version_missing(c, name, version->text);
@@ -372,7 +384,7 @@ static int set_tag(struct ctx *c, void *arg)
 	int found;
 
 	model_lock_queue(c, g->name, &locked);
-	found = queued_one(c, &stmts[VERSION_SET_TAG],
+	found = locked_one(c, &locked, &stmts[VERSION_SET_TAG],
 	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key),
 	                        TEXT(g->value)), &row);
 	if (found < 0)
@@ -402,7 +414,7 @@ static int delete_tag(struct ctx *c, void *arg)
 	int found;
 
 	model_lock_queue(c, g->name, &locked);
-	found = queued_one(c, &stmts[VERSION_DROP_TAG],
+	found = locked_one(c, &locked, &stmts[VERSION_DROP_TAG],
 	                   ARGS(TEXT(g->name), BIGINT(g->version->number), TEXT(g->key)),
 	                   &row);
 	if (found < 0)

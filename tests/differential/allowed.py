@@ -67,6 +67,8 @@ ALLOWED = {
         ("POST webhooks*", PAGE_500, INVALID + "A webhook event must have an entity and an action.*", 6, CRASH),
         ("POST webhooks *", SQL, INVALID + "Webhook event 'registered_model.created' is listed twice.*", 1, DATABASE),
         ("POST webhooks *", SQL, LONG, 2, DATABASE),
+        ('P* webhooks*"BOGUS"}', "200 *", INVALID + "Invalid value for parameter 'status'; *", 2, IGNORED),
+        ('POST webhooks * "status": 5}', TYPE, INVALID + "Invalid value for parameter 'status'; *", 1, WORDS),
     ],
     "registered models": [
         ('POST registered-models/create {"name": "x<257>"}', SQL, LONG, 1, DATABASE),
