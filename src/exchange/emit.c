@@ -79,6 +79,20 @@ void emit_wrong(struct emit *e, unsigned column)
 	value(e, column)->wrong = true;
 }
 
+int emit_compare(const char *a, const char *b, bool numbers)
+{
+	size_t x = strlen(a), y = strlen(b);
+	bool number_a = strspn(a, "0123456789") == x, number_b = strspn(b, "0123456789") == y;
+
+	if (!numbers)
+		return strcmp(a, b);
+	if (number_a != number_b)
+		return number_a ? -1 : 1;
+	if (number_a && x != y)
+		return x < y ? -1 : 1;
+	return strcmp(a, b);
+}
+
 int emit_group(struct emit *e, const char *position)
 {
 	if (++e->groups < GROUPS && e->rows < ROWS / 2)

@@ -29,6 +29,8 @@ void emit_real(struct emit *e, unsigned column, double value);
 void emit_bool(struct emit *e, unsigned column, bool value);
 /* There is a value, but not one that fits. */
 void emit_wrong(struct emit *e, unsigned column);
+/* The order of groups: by text, or as numbers, with what is none behind them, by text. */
+int emit_compare(const char *a, const char *b, bool numbers);
 /* All rows of the group named `position` were given. */
 int emit_group(struct emit *e, const char *position) MUST_CHECK;
 /* At the end. */

@@ -15,18 +15,6 @@
 
 enum { ARENA = 192 << 20, VERSION_MAX = 64 };
 
-static int compare_numbers(const char *a, const char *b)
-{
-	size_t x = strlen(a), y = strlen(b);
-	bool number_a = strspn(a, "0123456789") == x, number_b = strspn(b, "0123456789") == y;
-
-	if (number_a != number_b)
-		return number_a ? -1 : 1;
-	if (number_a && x != y)
-		return x < y ? -1 : 1;
-	return strcmp(a, b);
-}
-
 static bool by_number(enum rest_kind kind)
 {
 	return kind == REST_EXPERIMENTS || kind == REST_DATASETS;
@@ -40,7 +28,7 @@ static int earlier(const struct rest_item *x, const struct rest_item *y)
 static int sort_numbers(const void *a, const void *b)
 {
 	const struct rest_item *x = a, *y = b;
-	int order = compare_numbers(x->name, y->name);
+	int order = emit_compare(x->name, y->name, true);
 
 	return order ? order : earlier(x, y);
 }
@@ -200,8 +188,7 @@ static int read_table(struct ctx *c, struct source *s, enum source_table table, 
 	for (size_t i = 0; i < items->count; i++) {
 		const struct rest_item *item = LIST_AT(struct rest_item, items, i);
 		bool last = i + 1 == items->count || strcmp(item->name, item[1].name) != 0;
-		if (after && (by_number(t->kind) ? compare_numbers(item->name, after)
-						 : strcmp(item->name, after)) <= 0)
+		if (after && emit_compare(item->name, after, by_number(t->kind)) <= 0)
 			continue;
 		if (read_item(c, r, item, &e, t->rows) || (last && emit_group(&e, item->name)))
 			return -1;

@@ -129,23 +129,10 @@ int mlruns_files(struct mlruns *m, struct emit *e, const struct mlruns_item *ite
 	return walk(m, e, item, arena_printf(m->group, "%s/%s", item->path, folder), "", fn, 0);
 }
 
-/* Experiments by number, as their rows are; what is no number behind them, by text. */
-static int compare_numbers(const char *a, const char *b)
-{
-	size_t x = strlen(a), y = strlen(b);
-	bool number_a = strspn(a, "0123456789") == x, number_b = strspn(b, "0123456789") == y;
-
-	if (number_a != number_b)
-		return number_a ? -1 : 1;
-	if (number_a && x != y)
-		return x < y ? -1 : 1;
-	return strcmp(a, b);
-}
-
 static int by_number(const void *a, const void *b)
 {
-	return compare_numbers(((const struct mlruns_item *)a)->name,
-			       ((const struct mlruns_item *)b)->name);
+	return emit_compare(((const struct mlruns_item *)a)->name,
+			    ((const struct mlruns_item *)b)->name, true);
 }
 
 static int by_name(const void *a, const void *b)
@@ -348,8 +335,7 @@ static int read_table(struct ctx *c, struct source *s, enum source_table table, 
 	emit_open(&e, c, table, to, m->texts);
 	for (size_t i = 0; i < items->count; i++) {
 		const struct mlruns_item *item = LIST_AT(struct mlruns_item, items, i);
-		if (after && (numbers ? compare_numbers(item->name, after)
-				      : strcmp(item->name, after)) <= 0)
+		if (after && emit_compare(item->name, after, numbers) <= 0)
 			continue;
 		int failed = mlruns_rows[table](m, &e, item) || emit_group(&e, item->name);
 		arena_reset(m->group);
