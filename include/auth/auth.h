@@ -107,8 +107,8 @@ bool auth_allows(const struct auth *a, const struct principal *p, const struct a
 /* What of a type the principal may read, for searches: the default, and the ids that differ from it. Strings in c's
    arena. */
 struct auth_view { bool all; const char *const *ids; size_t count; };
-int auth_view(struct ctx *c, const struct auth *a, const struct principal *p, enum auth_resource type,
-              struct auth_view *ret) MUST_CHECK;
+void auth_view(struct ctx *c, const struct auth *a, const struct principal *p,
+               enum auth_resource type, struct auth_view *ret);
 
 /* May manage users and roles: admin, or MANAGE on the (default) workspace. */
 bool auth_manages_workspace(const struct auth *a, const struct principal *p);

@@ -37,7 +37,7 @@ struct ctx {
 	struct db *db;                  /* NULL where no connection is at hand (event threads) */
 	const char *user;               /* NULL: anonymous */
 	const struct principal *principal;      /* the same user: auth/auth.h; NULL: no auth */
-	const struct access *access;    /* what searches may show: store/access.h; NULL: all */
+	const struct access *access;    /* what searches may show: base/access.h; NULL: all */
 	const char *request_id;         /* for the log; NULL outside of requests */
 	struct error error;
 };

@@ -51,7 +51,7 @@ struct http_text {
  */
 #define HTTP_PERMISSIONS(X)                                                                        \
 	X(NOTHING) X(UPLOAD_PART)                                                                  \
-	X(SIGNED_IN) X(ADMIN)                                                                      \
+	X(SIGNED_IN) X(ADMIN) X(ACCOUNTS) X(ACCOUNTS_ADMIN)                                        \
 	X(CREATE_EXPERIMENT) X(READ_EXPERIMENT) X(READ_EXPERIMENT_NAMED) X(READ_EXPERIMENTS)       \
 	X(EDIT_EXPERIMENT) X(DELETE_EXPERIMENT) X(FILTER_EXPERIMENTS)                              \
 	X(CREATE_RUN) X(READ_RUN) X(READ_RUNS) X(EDIT_RUN) X(EDIT_RUN_AND_MODELS) X(DELETE_RUN)    \

@@ -223,14 +223,13 @@ bool auth_allows(const struct auth *a, const struct principal *p, const struct a
 	return true;
 }
 
-int auth_view(struct ctx *c, const struct auth *a, const struct principal *p,
-              enum auth_resource type, struct auth_view *ret)
+void auth_view(struct ctx *c, const struct auth *a, const struct principal *p,
+               enum auth_resource type, struct auth_view *ret)
 {
 	if (p->admin)
 		*ret = (struct auth_view){ .all = true };
 	else
 		auth_grants_view(c, p->grants, a->fallback, type, ret);
-	return 0;
 }
 
 bool auth_manages_workspace(const struct auth *a, const struct principal *p)

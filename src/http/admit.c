@@ -110,20 +110,13 @@ static const char *allow_text(struct arena *a, unsigned allowed)
 	return buf_text(&b);
 }
 
-/* Users and roles are there with --app-name basic-auth alone, as in MLflow. */
-static bool is_of_accounts(const struct route *r, const struct job *j)
-{
-	return r && r->handler && !j->server->options.auth
-	       && (strncmp(r->handler, "auth_", 5) == 0
-	           || strncmp(r->handler, "http_signup_", 12) == 0);
-}
-
 /* Said once the user is known: what there is here is not for everybody. */
 static int found(struct job *j)
 {
 	struct ctx *c = &j->ctx;
 
-	if (!j->match.allowed || is_of_accounts(j->match.route, j))
+	/* Users and roles are there with --app-name basic-auth alone, as in MLflow. */
+	if (!j->match.allowed || (!j->server->options.auth && route_of_accounts(j->match.route)))
 		return fail(c, ENDPOINT_NOT_FOUND, "No such endpoint: %.200s", j->target.path);
 	if (j->match.route)
 		return 0;
@@ -176,6 +169,8 @@ static bool without_tracking(const struct route *r)
 	case NEEDS_NOTHING:
 	case NEEDS_SIGNED_IN:
 	case NEEDS_ADMIN:
+	case NEEDS_ACCOUNTS:
+	case NEEDS_ACCOUNTS_ADMIN:
 	case NEEDS_UPLOAD_PART:
 	case NEEDS_READ_ARTIFACTS:
 	case NEEDS_EDIT_ARTIFACTS:
@@ -226,7 +221,8 @@ static int check_permission(struct job *j)
 {
 	const struct route *r = j->match.route;
 	bool now = r->kind == KIND_STREAM || r->kind == KIND_INLINE || r->kind == KIND_BLOCKING ||
-		   r->needs == NEEDS_ADMIN || r->needs == NEEDS_MANAGE_WEBHOOKS;
+		   r->needs == NEEDS_ADMIN || r->needs == NEEDS_ACCOUNTS_ADMIN ||
+		   r->needs == NEEDS_MANAGE_WEBHOOKS;
 
 	return now && auth_judges(j) && auth_permit(j) <= 0 ? -1 : 0;
 }

@@ -56,10 +56,11 @@ static void welcome(struct job *j)
 int auth_identify(struct job *j)
 {
 	struct auth *a = j->server->options.auth;
-	const char *authorization = job_header(j, "Authorization");
+	const char *authorization;
 
 	if (!a || is_open(j))
 		return 0;
+	authorization = job_header(j, "Authorization");
 	if (authorization && is_repeated(j))
 		return fail(&j->ctx, BAD_REQUEST, "The Authorization header is repeated.");
 	switch (auth_recall(&j->ctx, a, authorization, &j->principal)) {
@@ -101,14 +102,13 @@ bool auth_judges(const struct job *j)
 /* ---- what searches may show ---- */
 
 /* Grants may name anything; what is no experiment's id matches none. */
-static int view_experiments(struct job *j, struct access_ids *ret)
+static void view_experiments(struct job *j, struct access_ids *ret)
 {
 	struct ctx *c = &j->ctx;
 	struct auth_view view;
 	int64_t *ids;
 
-	if (auth_view(c, j->server->options.auth, c->principal, AUTH_EXPERIMENT, &view))
-		return -1;
+	auth_view(c, j->server->options.auth, c->principal, AUTH_EXPERIMENT, &view);
 	ids = NEW_ARRAY(c->arena, view.count, int64_t);
 	*ret = (struct access_ids){ .all = view.all, .ids = ids };
 	for (size_t i = 0; i < view.count; i++) {
@@ -118,18 +118,15 @@ static int view_experiments(struct job *j, struct access_ids *ret)
 		if (digits && digits < 19 && !text[digits] && (*text != '0' || digits == 1))
 			ids[ret->count++] = (int64_t)strtoll(text, NULL, 10);
 	}
-	return 0;
 }
 
-static int view_names(struct job *j, enum auth_resource type, struct access_names *ret)
+static void view_names(struct job *j, enum auth_resource type, struct access_names *ret)
 {
 	struct ctx *c = &j->ctx;
 	struct auth_view view;
 
-	if (auth_view(c, j->server->options.auth, c->principal, type, &view))
-		return -1;
+	auth_view(c, j->server->options.auth, c->principal, type, &view);
 	*ret = (struct access_names){ .all = view.all, .names = view.ids, .count = view.count };
-	return 0;
 }
 
 /* Of a type below what is listed only a veto counts. */
@@ -140,16 +137,15 @@ static bool vetoed(const struct job *j, enum auth_resource type)
 	return !auth_allows(j->server->options.auth, j->ctx.principal, &r, 1);
 }
 
-static int view(struct job *j)
+static void view(struct job *j)
 {
 	enum http_permission needs = j->match.route->needs;
 	bool versions = needs == NEEDS_FILTER_MODEL_VERSIONS;
 	struct access *a = NEW(j->ctx.arena, struct access);
 
-	if (view_experiments(j, &a->experiments) ||
-	    view_names(j, AUTH_REGISTERED_MODEL, &a->models) ||
-	    view_names(j, AUTH_PROMPT, &a->prompts))
-		return -1;
+	view_experiments(j, &a->experiments);
+	view_names(j, AUTH_REGISTERED_MODEL, &a->models);
+	view_names(j, AUTH_PROMPT, &a->prompts);
 	if ((needs == NEEDS_FILTER_RUNS && vetoed(j, AUTH_RUN)) ||
 	    (needs == NEEDS_FILTER_LOGGED_MODELS && vetoed(j, AUTH_LOGGED_MODEL)))
 		a->experiments = (struct access_ids){ 0 };
@@ -158,7 +154,6 @@ static int view(struct job *j)
 	if (versions && vetoed(j, AUTH_PROMPT_VERSION))
 		a->prompts = (struct access_names){ 0 };
 	j->ctx.access = a;
-	return 0;
 }
 
 static bool filters(enum http_permission needs)
@@ -179,8 +174,8 @@ int auth_permit(struct job *j)
 		return got;
 	if (!auth_allows(j->server->options.auth, j->ctx.principal, needed.items, needed.count))
 		return fail(&j->ctx, PERMISSION_DENIED, "Permission denied");
-	if (filters(j->match.route->needs) && view(j))
-		return -1;
+	if (filters(j->match.route->needs))
+		view(j);
 	return 1;
 }
 

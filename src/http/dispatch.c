@@ -62,7 +62,7 @@ static void set_base_url(struct job *j)
 static bool takes_query(const struct job *j)
 {
 	if (j->method == METHOD_DELETE)
-		return !j->size && !strncmp(j->match.route->handler, "auth_", 5);
+		return !j->size && route_of_accounts(j->match.route);
 	return (j->method == METHOD_GET || j->method == METHOD_HEAD) &&
 	       (j->target.count || !j->size);
 }

@@ -694,10 +694,12 @@ static int decide(struct need *n)
 	case NEEDS_NOTHING:
 	case NEEDS_UPLOAD_PART:
 	case NEEDS_SIGNED_IN:
+	case NEEDS_ACCOUNTS:
 	case NEEDS_FILTER_EXPERIMENTS:
 	case NEEDS_FILTER_RUNS:
 	case NEEDS_FILTER_REGISTERED_MODELS: return 1;
 	case NEEDS_ADMIN:
+	case NEEDS_ACCOUNTS_ADMIN:
 	case NEEDS_MANAGE_WEBHOOKS: return denied(n);
 	case NEEDS_CREATE_EXPERIMENT: return create_experiment(n);
 	case NEEDS_READ_EXPERIMENT: return on_experiment(n, ACTION_READ);

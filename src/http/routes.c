@@ -122,6 +122,11 @@ static void build(void)
 	}
 }
 
+bool route_of_accounts(const struct route *r)
+{
+	return r && (r->needs == NEEDS_ACCOUNTS || r->needs == NEEDS_ACCOUNTS_ADMIN);
+}
+
 void routes_init(void)
 {
 	pthread_once(&once, build);

@@ -53,6 +53,9 @@ struct route {
 extern const struct route routes[];
 extern const size_t route_count;
 
+/* One of users and roles. False for NULL. */
+bool route_of_accounts(const struct route *r);
+
 enum { ROUTE_FIELDS = 4 };              /* most {fields} of one path */
 
 struct route_match {

@@ -19,7 +19,7 @@ OPEN = {"NOTHING", "UPLOAD_PART"}
 # MLflow: without workspaces anybody may create, unless a DENY says otherwise
 CREATES = {"CREATE_EXPERIMENT", "CREATE_REGISTERED_MODEL"}
 # decided by the handler, or nothing to decide
-ANYBODY = {"SIGNED_IN"} | CREATES
+ANYBODY = {"SIGNED_IN", "ACCOUNTS"} | CREATES
 CHALLENGE = 'Basic realm="mlflow"'
 
 

@@ -19,7 +19,7 @@ from wire import JSON, Client, api, arguments
 
 MARK = "marked-as-secret"
 ROWS = [row for row in table.ROWS if row["kind"] != "absent"]
-OPEN = ("NOTHING", "UPLOAD_PART", "SIGNED_IN")
+OPEN = ("NOTHING", "UPLOAD_PART", "SIGNED_IN", "ACCOUNTS")
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 
 
