@@ -17,6 +17,8 @@ import tempfile
 import time
 import urllib.request
 
+import daemon_log
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed"
@@ -99,6 +101,7 @@ class Server:
         self.data_dir = data_dir or temporary_dir()
         self.log_path = os.path.join(self.data_dir, "daemon.log")
         self.process = None
+        daemon_log.watch(self)
 
     @property
     def url(self):
