@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* ops — what a store implements; the contracts are those of blob.h. Every member is required. */
+/* ops — what a store implements; the contracts are those of blob.h. Every member is required but those for what its
+   abilities leave out. */
 #ifndef BLOB_OPS_H
 #define BLOB_OPS_H
 
 #include "blob/blob.h"
 
 struct blob_ops {
+	unsigned abilities;
 	/* Whether open() is for this URI. */
 	bool (*owns)(const char *uri);
 	struct blob *(*open)(struct ctx *c, const char *uri);
@@ -18,7 +20,8 @@ struct blob_ops {
 		    int (*each)(struct ctx *c, void *arg, const struct blob_entry *e), void *arg);
 	int (*remove)(struct ctx *c, struct blob *b, const char *key, uint64_t *bytes);
 
-	int (*read_open)(struct ctx *c, struct blob *b, const char *key, struct blob_ready ready,
+	int (*read_open)(struct ctx *c, struct blob *b, const char *key,
+			 const struct blob_want *want, struct blob_ready ready,
 			 struct blob_reader **ret, struct blob_info *info);
 	int (*read)(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
 		    size_t *got);
@@ -35,6 +38,11 @@ struct blob_ops {
 	int (*parts_complete)(struct ctx *c, struct blob *b, const char *key, const char *upload_id,
 			      const struct blob_part *parts, size_t count);
 	int (*parts_abort)(struct ctx *c, struct blob *b, const char *key, const char *upload_id);
+
+	int (*sign)(struct ctx *c, struct blob *b, const struct blob_sign *s,
+		    struct blob_signed *ret);
+	int (*sign_part)(struct ctx *c, struct blob *b, const char *key, const char *upload_id,
+			 unsigned part, int64_t expires_s, const char **url);
 };
 
 /* The first member of a store's own structs. */
@@ -51,5 +59,7 @@ struct blob_writer {
 };
 
 extern const struct blob_ops blob_local;
+extern const struct blob_ops blob_s3;
+extern const struct blob_ops blob_gcs;
 
 #endif

@@ -48,7 +48,7 @@ static int begin(struct ctx *c, struct transfer *t)
 
 	if (t->begun)
 		return 0;
-	rc = blob_read_open(c, t->what.store, t->what.key, (struct blob_ready){ on_ready, t },
+	rc = blob_read_open(c, t->what.store, t->what.key, NULL, (struct blob_ready){ on_ready, t },
 			    &t->reader, &info);
 	if (rc)
 		return rc;

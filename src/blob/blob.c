@@ -27,6 +27,24 @@ void blob_close(struct blob *b)
 		b->ops->close(b);
 }
 
+unsigned blob_abilities(const struct blob *b)
+{
+	return b->ops->abilities;
+}
+
+int blob_sign(struct ctx *c, struct blob *b, const struct blob_sign *s, struct blob_signed *ret)
+{
+	assert(b->ops->abilities & (s->write ? BLOB_SIGNS_WRITES : BLOB_SIGNS_READS));
+	return b->ops->sign(c, b, s, ret);
+}
+
+int blob_sign_part(struct ctx *c, struct blob *b, const char *key, const char *upload_id,
+		   unsigned part, int64_t expires_s, const char **url)
+{
+	assert(b->ops->abilities & BLOB_SIGNS_PARTS);
+	return b->ops->sign_part(c, b, key, upload_id, part, expires_s, url);
+}
+
 int blob_stat(struct ctx *c, struct blob *b, const char *key, struct blob_info *ret)
 {
 	return b->ops->stat(c, b, key, ret);
@@ -44,10 +62,10 @@ int blob_remove(struct ctx *c, struct blob *b, const char *key, uint64_t *bytes)
 	return b->ops->remove(c, b, key, bytes);
 }
 
-int blob_read_open(struct ctx *c, struct blob *b, const char *key, struct blob_ready ready,
-		   struct blob_reader **ret, struct blob_info *info)
+int blob_read_open(struct ctx *c, struct blob *b, const char *key, const struct blob_want *want,
+		   struct blob_ready ready, struct blob_reader **ret, struct blob_info *info)
 {
-	return b->ops->read_open(c, b, key, ready, ret, info);
+	return b->ops->read_open(c, b, key, want, ready, ret, info);
 }
 
 int blob_read(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
@@ -100,4 +118,8 @@ int blob_parts_complete(struct ctx *c, struct blob *b, const char *key, const ch
 int blob_parts_abort(struct ctx *c, struct blob *b, const char *key, const char *upload_id)
 {
 	return b->ops->parts_abort(c, b, key, upload_id);
+}
+
+void blob_shutdown(void)
+{
 }

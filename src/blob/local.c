@@ -266,7 +266,8 @@ static int local_remove(struct ctx *c, struct blob *b, const char *key, uint64_t
 
 /* ---- reading ---- */
 
-static int local_read_open(struct ctx *c, struct blob *b, const char *key, struct blob_ready ready,
+static int local_read_open(struct ctx *c, struct blob *b, const char *key,
+			   const struct blob_want *want, struct blob_ready ready,
 			   struct blob_reader **ret, struct blob_info *info)
 {
 	struct local *l = (struct local *)b;
@@ -274,7 +275,7 @@ static int local_read_open(struct ctx *c, struct blob *b, const char *key, struc
 	CLEANUP(local_closep) int fd = -1;
 	struct stat st;
 
-	(void)ready;
+	(void)want, (void)ready;
 	/* O_NONBLOCK: a fifo must not hold this thread. */
 	fd = local_open(l->root, *key ? key : ".", O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 || fstat(fd, &st)) {

@@ -409,10 +409,11 @@ static void slow_free(struct slow *s)
 	atomic_fetch_sub(&slow_open, 1);
 }
 
-static int slow_read_open(struct ctx *c, struct blob *b, const char *key, struct blob_ready ready,
+static int slow_read_open(struct ctx *c, struct blob *b, const char *key,
+			  const struct blob_want *want, struct blob_ready ready,
 			  struct blob_reader **ret, struct blob_info *info)
 {
-	(void)b;
+	(void)b, (void)want;
 	if (atomic_fetch_sub(&slow_fail_at, 1) == 0)
 		return fail_because(c, IO_ERROR, "test", "on command");
 	*info = (struct blob_info){ .size = (uint64_t)atoll(key), .modified = -1 };

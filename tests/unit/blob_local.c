@@ -87,7 +87,7 @@ static const char *get(const char *key)
 	size_t got = 0;
 
 	error_clear(&f.c);
-	if (blob_read_open(&f.c, f.blob, key, nobody, &r, &info))
+	if (blob_read_open(&f.c, f.blob, key, NULL, nobody, &r, &info))
 		return NULL;
 	assert_int_equal(blob_read(&f.c, r, 0, text, 255, &got), 0);
 	assert_int_equal(got, info.size);
