@@ -8,9 +8,9 @@
 #   sh tools/packages.sh install [run|build|test|clients|example|bench]... install what is missing (with sudo unless root)
 set -eu
 
-run='postgresql libpq5 libcurl4 libjansson4 libyaml-0-2 libsqlite3-0 libssl3 libexpat1 libinih1'
+run='postgresql libpq5 libcurl4 libjansson4 libyaml-0-2 libsqlite3-0 libssl3 libexpat1'
 build='build-essential cmake ninja-build pkg-config libpq-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsqlite3-dev
-libssl-dev libexpat1-dev libinih-dev libgnutls28-dev libcmocka-dev dpkg-dev ca-certificates'
+libssl-dev libexpat1-dev libgnutls28-dev libcmocka-dev dpkg-dev ca-certificates'
 test='postgresql python3 python3-venv python3-pip procps iproute2 curl clang clang-format strace'
 clients='default-jdk-headless maven nodejs npm'
 example='python3 python3-venv curl ca-certificates'

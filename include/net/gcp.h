@@ -21,13 +21,17 @@ enum {                                  /* identity_value.text[] */
 	GCP_TOKEN,                      /* "" with an emulator: requests go without */
 	GCP_EMAIL,                      /* of the service account; NULL: a user's */
 	GCP_KEY,                        /* PEM of its private key; NULL: signing goes through the IAM API */
+	GCP_QUOTA,                      /* the project to be charged, for the header x-goog-user-project; NULL: none */
+	GCP_SIGNER,                     /* the token that may call the IAM API's signBlob for GCP_EMAIL, then a line for each
+	                                   delegate; NULL: GCP_TOKEN, without any */
 };
 
 /*
  * GOOGLE_APPLICATION_CREDENTIALS (service_account, authorized_user, external_account with file, url, executable-free and
  * aws sources, service_account_impersonation_url, impersonated_service_account), gcloud's well-known file
  * (CLOUDSDK_CONFIG), metadata server (GCE_METADATA_HOST, GCE_METADATA_IP, NO_GCE_CHECK; workload identity). With
- * STORAGE_EMULATOR_HOST set and nothing else: no token at all. NULL: no memory or thread.
+ * STORAGE_EMULATOR_HOST only what these variables name, and where they name nothing no token at all: a login that lies
+ * about is not sent to an emulator. NULL: no memory.
  */
 struct identity *gcp_identity_new(void);
 

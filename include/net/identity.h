@@ -16,7 +16,7 @@
 
 #include "base/ctx.h"
 
-enum { IDENTITY_TEXTS = 4, IDENTITY_TEXT = 8192 };
+enum { IDENTITY_TEXTS = 5, IDENTITY_TEXT = 8192 };
 
 /* What a fetch gives. Strings in the ctx's arena; NULL: not set. */
 struct identity_value {
@@ -35,7 +35,10 @@ struct identity_ops {
 	const char *name;               /* for the log: "aws", "gcp" */
 };
 
-/* NULL: no memory or thread. Takes arg over. */
+/* Within fetch(): for net_request.cancel, so that identity_free() need not wait. NULL on other threads. */
+const _Atomic bool *identity_cancel(void);
+
+/* NULL: no memory. Takes arg over, also then. The thread begins when first asked. */
 struct identity *identity_new(const struct identity_ops *ops, void *arg);
 void identity_free(struct identity *i);
 
