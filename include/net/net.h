@@ -63,6 +63,7 @@ struct net_request {
 	void *sink_arg;
 	size_t most;
 	const _Atomic bool *cancel;     /* looked at about once a second; true gives up: failure "cancelled" */
+	const char *wanted;             /* the name of a header that the reply shall have; NULL: none */
 	bool discard_body;              /* the status is all: nothing is kept, and after at most a second or 64 KiB of
 	                                   body the connection is closed */
 };
@@ -73,6 +74,7 @@ struct net_reply {
 	size_t size;
 	const char *content_type;       /* "" */
 	const char *etag;               /* "" */
+	const char *wanted;             /* of the header asked for; NULL: absent, or longer than 255 bytes */
 	int64_t content_length;         /* -1 unknown */
 	int64_t retry_after_s;          /* of the header Retry-After; 0: none */
 

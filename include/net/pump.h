@@ -8,8 +8,8 @@
  *
  * An exchange belongs to one thread at a time. A call of its that cannot go on returns NET_AGAIN and is repeated after
  * `ready` was called (from the pump's thread, perhaps before the call returned; never after net_exchange_close()).
- * `ready` must not call back into the exchange. Bytes of bodies wait in a ring of fixed size each way, with
- * back-pressure to the socket.
+ * `ready` must not call back into the exchange (but may close it). Bytes of bodies wait in a ring of fixed size each
+ * way, with back-pressure to the socket.
  *
  * Redirects are not followed, proxies of the environment are honoured unless NET_DIRECT, TLS is verified.
  */
@@ -54,6 +54,8 @@ struct net_exchange_request {
 	bool written;                   /* instead: body_size bytes come by net_exchange_write(); -1: chunked */
 	int64_t body_size;
 
+	bool once;                      /* not begun again either when a kept connection turns out to be closed after some of
+	                                   the body was sent */
 	size_t ring;                    /* 0: NET_RING */
 	int delay_ms;                   /* begins only then: the pause before a retry, without a thread that sleeps */
 	void (*ready)(void *arg);
@@ -76,8 +78,8 @@ int net_exchange_head(struct ctx *c, struct net_exchange *x, struct net_head *re
    in all; more end the exchange ("too_large"). */
 const char *net_exchange_header(const struct net_exchange *x, const char *name);
 
-/* Takes up to n bytes of the body; NET_AGAIN with *taken 0. Once the answer's head is there it takes nothing more and
-   returns 0 with *taken 0: look at the head. */
+/* Takes up to n bytes of the body; NET_AGAIN with *taken 0. n 0: a chunked body ends here. Once the answer's head is
+   there it takes nothing more and returns 0 with *taken 0: look at the head. */
 int net_exchange_write(struct ctx *c, struct net_exchange *x, const void *data, size_t n, size_t *taken) MUST_CHECK;
 
 /* Up to n bytes of the answer's body. 0 with *got 0: its end, and as many bytes as were announced. A body that ends
@@ -95,8 +97,9 @@ const char *net_exchange_failure(const struct net_exchange *x);
    refused one. Such an exchange may be begun again whatever its method. */
 bool net_exchange_unsent(const struct net_exchange *x);
 
-/* Gives it up (the connection is closed unless the exchange was over) and frees it; never waits for the network. After
-   it returns neither `ready` is called nor `body` read. NULL is fine. */
+/* Gives it up (the connection is closed unless the exchange was over) and frees it; never waits for the network, only
+   for a `ready` that is being called: hold no lock that it takes. After it returns neither `ready` is called nor `body`
+   read. NULL is fine. */
 void net_exchange_close(struct net_exchange *x);
 
 #endif

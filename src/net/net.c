@@ -14,11 +14,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include <curl/curl.h>
-
-#include "address.h"
 #include "base/arena.h"
 #include "base/clock.h"
+#include "easy.h"
 
 enum {
 	DEFAULT_MOST = 16 << 20,
@@ -29,8 +27,7 @@ enum {
 };
 
 struct net {
-	CURL *easy;
-	struct curl_slist *headers;
+	struct easy easy;
 
 	/* of the exchange going on */
 	struct ctx *ctx;
@@ -40,14 +37,12 @@ struct net {
 	uint64_t drained;
 	int64_t status_ms;              /* when the status came; 0: not yet */
 	int64_t sent;
-	char etag[ETAG_SIZE];
-	bool forbidden;                 /* the peer's address */
+	char etag[ETAG_SIZE], wanted[ETAG_SIZE];
 	bool too_large;
 	bool stopped;                   /* by us, with all we want in hand */
 	bool caller_failed;
 	bool cancelled;
 	bool no_memory;
-	char said[CURL_ERROR_SIZE];
 };
 
 void net_init(void)
@@ -66,8 +61,8 @@ struct net *net_new(void)
 
 	if (!n)
 		return NULL;
-	n->easy = curl_easy_init();
-	if (n->easy)
+	n->easy.curl = curl_easy_init();
+	if (n->easy.curl)
 		return n;
 	free(n);
 	return NULL;
@@ -77,36 +72,9 @@ void net_free(struct net *n)
 {
 	if (!n)
 		return;
-	curl_easy_cleanup(n->easy);
-	curl_slist_free_all(n->headers);
+	easy_clear(&n->easy);
 	free(n->body);
 	free(n);
-}
-
-/* ---- the peer ---- */
-
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct net *n = arg;
-
-	(void)purpose;
-	if ((n->request->flags & NET_PUBLIC) && !address_public(&address->addr)) {
-		n->forbidden = true;
-		return CURL_SOCKET_BAD;
-	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-/* The address the kernel says we are connected to: also of a kept connection, before a request is written. */
-static int judge_peer(void *arg, char *peer, char *local, int peer_port, int local_port)
-{
-	struct net *n = arg;
-
-	(void)local, (void)peer_port, (void)local_port;
-	if (!(n->request->flags & NET_PUBLIC) || net_address_public(peer))
-		return CURL_PREREQFUNC_OK;
-	n->forbidden = true;
-	return CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- callbacks ---- */
@@ -115,24 +83,24 @@ static int status_of(const struct net *n)
 {
 	long status = 0;
 
-	curl_easy_getinfo(n->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(n->easy.curl, CURLINFO_RESPONSE_CODE, &status);
 	return (int)status;
 }
 
-static void keep_etag(struct net *n, const char *line, size_t size)
+static void keep_header(char to[ETAG_SIZE], const char *name, const char *line, size_t size)
 {
-	size_t from = strlen("etag:");
+	size_t from = strlen(name) + 1;
 
-	if (size <= from || strncasecmp(line, "etag:", from) != 0)
+	if (size <= from || strncasecmp(line, name, from - 1) != 0 || line[from - 1] != ':')
 		return;
 	while (from < size && (line[from] == ' ' || line[from] == '\t'))
 		from++;
 	while (size > from && strchr(" \t\r\n", line[size - 1]))
 		size--;
-	if (size - from >= sizeof(n->etag))
+	if (size - from >= ETAG_SIZE)
 		return;
-	memcpy(n->etag, line + from, size - from);
-	n->etag[size - from] = '\0';
+	memcpy(to, line + from, size - from);
+	to[size - from] = '\0';
 }
 
 static size_t on_header(char *line, size_t one, size_t size, void *arg)
@@ -140,7 +108,9 @@ static size_t on_header(char *line, size_t one, size_t size, void *arg)
 	struct net *n = arg;
 
 	(void)one;
-	keep_etag(n, line, size);
+	keep_header(n->etag, "ETag", line, size);
+	if (n->request->wanted)
+		keep_header(n->wanted, n->request->wanted, line, size);
 	if (size <= 2 && status_of(n) >= 200)   /* the empty line: the head is complete */
 		n->status_ms = clock_ms();
 	return size;
@@ -263,64 +233,10 @@ static int out_of_memory(struct ctx *c, struct net_reply *ret)
 	return fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
 }
 
-static bool one_line(const char *text)
+static void set_login(struct net *n, const struct net_request *r)
 {
-	return !strpbrk(text, "\r\n");
-}
+	CURL *e = n->easy.curl;
 
-static int add_line(struct ctx *c, struct net *n, const char *line, struct net_reply *ret)
-{
-	struct curl_slist *more = curl_slist_append(n->headers, line);
-
-	if (!more)
-		return out_of_memory(c, ret);
-	n->headers = more;
-	return 0;
-}
-
-static int set_headers(struct ctx *c, struct net *n, const struct net_request *r,
-                       struct net_reply *ret)
-{
-	bool typed = false;
-
-	for (size_t i = 0; i < r->header_count; i++) {
-		const struct net_header *h = &r->headers[i];
-
-		/* An empty value is written "Name;" for libcurl, which takes "Name:" as leaving it out. */
-		if (!one_line(h->name) || !one_line(h->value))
-			return fail(c, INVALID_PARAMETER_VALUE, "A header must be one line.");
-		typed = typed || strcasecmp(h->name, "Content-Type") == 0;
-		if (add_line(c, n,
-		             *h->value ? arena_printf(c->arena, "%s: %s", h->name, h->value)
-		                       : arena_printf(c->arena, "%s;", h->name), ret))
-			return -1;
-	}
-	if (!typed && add_line(c, n, "Content-Type:", ret))
-		return -1;
-	if (add_line(c, n, "Expect:", ret))
-		return -1;
-	curl_easy_setopt(n->easy, CURLOPT_HTTPHEADER, n->headers);
-	return 0;
-}
-
-static void set_peer(struct net *n, const struct net_request *r)
-{
-	CURL *e = n->easy;
-
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, n);
-	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, judge_peer);
-	curl_easy_setopt(e, CURLOPT_PREREQDATA, n);
-	if (r->flags & (NET_PUBLIC | NET_DIRECT)) {
-		curl_easy_setopt(e, CURLOPT_PROXY, "");
-		curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
-	}
-	if (r->flags & NET_INSECURE_TLS) {
-		curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
-		curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
-	if (r->ca_file)
-		curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
 	if (r->user || r->password) {
 		curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		curl_easy_setopt(e, CURLOPT_USERNAME, r->user ? r->user : "");
@@ -333,7 +249,7 @@ static void set_peer(struct net *n, const struct net_request *r)
 
 static void set_times(struct net *n, const struct net_request *r)
 {
-	CURL *e = n->easy;
+	CURL *e = n->easy.curl;
 	long ms = r->timeout_ms;
 
 	if (ms <= 0)
@@ -349,15 +265,15 @@ static void set_times(struct net *n, const struct net_request *r)
 
 static void set_method(struct net *n, const struct net_request *r)
 {
-	CURL *e = n->easy;
+	CURL *e = n->easy.curl;
 
 	if (r->source) {
-		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+		easy_upload(&n->easy, r->method, r->source_size);
 		curl_easy_setopt(e, CURLOPT_READFUNCTION, on_send);
 		curl_easy_setopt(e, CURLOPT_READDATA, n);
 		curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_rewind);
 		curl_easy_setopt(e, CURLOPT_SEEKDATA, n);
-		curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->source_size);
+		return;
 	} else if (r->body || strcmp(r->method, "POST") == 0) {
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->size);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body ? r->body : "");
@@ -370,16 +286,8 @@ static void set_method(struct net *n, const struct net_request *r)
 
 static void set_callbacks(struct net *n)
 {
-	CURL *e = n->easy;
+	CURL *e = n->easy.curl;
 
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	/* A name server that hangs must not hold us beyond the deadline. */
-	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, n->said);
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_USERAGENT, "capstan/" CAPSTAN_VERSION);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, n);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
@@ -398,71 +306,30 @@ static int prepare(struct ctx *c, struct net *n, const struct net_request *r,
 	n->most = r->most ? r->most : DEFAULT_MOST;
 	n->drained = 0;
 	n->status_ms = n->sent = 0;
-	n->etag[0] = n->said[0] = '\0';
-	n->forbidden = n->too_large = n->stopped = n->caller_failed = n->no_memory = false;
-	n->cancelled = false;
-	curl_easy_reset(n->easy);
-	curl_slist_free_all(n->headers);
-	n->headers = NULL;
+	n->etag[0] = n->wanted[0] = '\0';
+	n->too_large = n->stopped = n->caller_failed = n->no_memory = n->cancelled = false;
+	switch (easy_prepare(&n->easy, &(struct easy_request){ r->url, r->headers, r->header_count,
+	                                                       r->ca_file, r->flags })) {
+	case CURLE_OK:
+		break;
+	case CURLE_BAD_FUNCTION_ARGUMENT:
+		return fail(c, INVALID_PARAMETER_VALUE, "A header must be one line.");
+	default:
+		return out_of_memory(c, ret);
+	}
 	set_callbacks(n);
-	set_peer(n, r);
+	set_login(n, r);
 	set_times(n, r);
 	set_method(n, r);
-	if (curl_easy_setopt(n->easy, CURLOPT_URL, r->url) != CURLE_OK)
-		return out_of_memory(c, ret);
-	return set_headers(c, n, r, ret);
+	return 0;
 }
 
 /* ---- the end ---- */
 
-static const struct {
-	CURLcode code;
-	const char *failure;
-	enum error_code error;
-	const char *says;
-} ends[] = {
-	{ CURLE_URL_MALFORMAT, "url", INVALID_PARAMETER_VALUE, "The URL is malformed." },
-	{ CURLE_UNSUPPORTED_PROTOCOL, "url", INVALID_PARAMETER_VALUE,
-	  "The URL is neither http:// nor https://." },
-	{ CURLE_COULDNT_RESOLVE_HOST, "dns", TEMPORARILY_UNAVAILABLE,
-	  "The host name could not be resolved." },
-	{ CURLE_COULDNT_RESOLVE_PROXY, "dns", TEMPORARILY_UNAVAILABLE,
-	  "The proxy's host name could not be resolved." },
-	{ CURLE_COULDNT_CONNECT, "connect", TEMPORARILY_UNAVAILABLE,
-	  "The connection was refused or the host cannot be reached." },
-	{ CURLE_SSL_CONNECT_ERROR, "tls", TEMPORARILY_UNAVAILABLE, "The TLS handshake failed." },
-	{ CURLE_PEER_FAILED_VERIFICATION, "tls", TEMPORARILY_UNAVAILABLE,
-	  "The TLS certificate is not valid for this host." },
-	{ CURLE_SSL_CACERT_BADFILE, "tls", INVALID_PARAMETER_VALUE,
-	  "The file of TLS certificate authorities cannot be read." },
-	{ CURLE_OPERATION_TIMEDOUT, "timeout", TEMPORARILY_UNAVAILABLE,
-	  "There was no answer in time." },
-	{ CURLE_SEND_ERROR, "reset", TEMPORARILY_UNAVAILABLE,
-	  "The connection broke while the request was sent." },
-	{ CURLE_SEND_FAIL_REWIND, "reset", TEMPORARILY_UNAVAILABLE,
-	  "The connection broke while the request was sent." },
-	{ CURLE_RECV_ERROR, "reset", TEMPORARILY_UNAVAILABLE,
-	  "The connection broke while the answer was read." },
-	{ CURLE_GOT_NOTHING, "reset", TEMPORARILY_UNAVAILABLE,
-	  "The connection was closed without an answer." },
-	{ CURLE_PARTIAL_FILE, "reset", TEMPORARILY_UNAVAILABLE,
-	  "The connection was closed in the middle of the answer." },
-	{ CURLE_OUT_OF_MEMORY, "memory", TEMPORARILY_UNAVAILABLE, "Out of memory" },
-	/* Last: all others. */
-	{ CURLE_OK, "protocol", TEMPORARILY_UNAVAILABLE, "The answer is no valid HTTP." },
-};
-
-static int failed(struct ctx *c, const struct net *n, CURLcode code, struct net_reply *ret)
+static int failed(struct ctx *c, struct net *n, CURLcode code, struct net_reply *ret)
 {
-	size_t i = 0;
-	curl_off_t connected = 0;
+	const struct easy_end *end = easy_end(&n->easy, n->no_memory ? CURLE_OUT_OF_MEMORY : code);
 
-	/* Another address of the same host may have been a public one, and failed by itself. */
-	if (n->forbidden && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK)) {
-		ret->failure = "address";
-		return fail_because(c, INVALID_PARAMETER_VALUE, arena_strdup(c->arena, n->said),
-		                    "The host's address is not a public one.");
-	}
 	if (n->caller_failed) {
 		ret->failure = "caller";
 		return fail(c, INTERNAL_ERROR, "The transfer was given up.");
@@ -476,18 +343,9 @@ static int failed(struct ctx *c, const struct net *n, CURLcode code, struct net_
 		return fail(c, TEMPORARILY_UNAVAILABLE, "The answer is larger than %zu bytes.",
 		            n->most);
 	}
-	if (n->no_memory)
-		code = CURLE_OUT_OF_MEMORY;
-	/* Said of a wrong URL, and of an answer that begins without a status line. */
-	curl_easy_getinfo(n->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	if (code == CURLE_UNSUPPORTED_PROTOCOL && connected > 0)
-		code = CURLE_WEIRD_SERVER_REPLY;
-	while (ends[i].code != code && ends[i].code != CURLE_OK)
-		i++;
-	ret->failure = ends[i].failure;
-	return fail_because(c, ends[i].error,
-	                    arena_strdup(c->arena, *n->said ? n->said : curl_easy_strerror(code)),
-	                    "%s", ends[i].says);
+	ret->failure = end->failure;
+	return fail_because(c, end->error, arena_strdup(c->arena, easy_said(&n->easy, code)), "%s",
+	                    end->says);
 }
 
 static void answer(struct ctx *c, struct net *n, struct net_reply *ret)
@@ -499,14 +357,15 @@ static void answer(struct ctx *c, struct net *n, struct net_reply *ret)
 
 	if (n->size)
 		memcpy(body, n->body, n->size);
-	curl_easy_getinfo(n->easy, CURLINFO_CONTENT_TYPE, &type);
-	curl_easy_getinfo(n->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	curl_easy_getinfo(n->easy, CURLINFO_RETRY_AFTER, &retry);
+	curl_easy_getinfo(n->easy.curl, CURLINFO_CONTENT_TYPE, &type);
+	curl_easy_getinfo(n->easy.curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	curl_easy_getinfo(n->easy.curl, CURLINFO_RETRY_AFTER, &retry);
 	ret->status = status_of(n);
 	ret->body = body;
 	ret->size = n->size;
 	ret->content_type = type ? arena_strdup(c->arena, type) : "";
 	ret->etag = arena_strdup(c->arena, n->etag);
+	ret->wanted = *n->wanted ? arena_strdup(c->arena, n->wanted) : NULL;
 	ret->content_length = length;
 	ret->retry_after_s = retry > 0 ? retry : 0;
 }
@@ -520,7 +379,7 @@ int net_perform(struct ctx *c, struct net *n, const struct net_request *r, struc
 	ret->content_length = -1;
 	if (prepare(c, n, r, ret))
 		return -1;
-	code = curl_easy_perform(n->easy);
+	code = curl_easy_perform(n->easy.curl);
 	/* Where only the status counts, what happens behind it does not. */
 	if (code != CURLE_OK && !n->stopped && !(r->discard_body && n->status_ms && !n->cancelled))
 		return failed(c, n, code, ret);
