@@ -80,6 +80,12 @@ struct blob *blob_open(struct ctx *c, const char *uri);
 void blob_close(struct blob *b);
 /* After the last blob_close(): ends the threads that stores on a network share. */
 void blob_shutdown(void);
+/* At the end, when calls that wait for a network would hold it up: they fail within a second. */
+void blob_stop(void);
+
+/* Of all stores on a network together. False: none was ever asked. */
+struct blob_stats { uint64_t requests, connects, failures, bytes_in, bytes_out; unsigned active; };
+bool blob_stats(struct blob_stats *ret);
 
 /* What a store can do besides. */
 enum {
@@ -116,7 +122,7 @@ void blob_read_close(struct blob_reader *r);
 /* Never BLOB_AGAIN: what needs a network waits for the first blob_write() or the commit. */
 int blob_write_begin(struct ctx *c, struct blob *b, const struct blob_target *t,
 		     struct blob_ready ready, struct blob_writer **ret) MUST_CHECK;
-/* Appends; *taken of n bytes. */
+/* Appends; *taken of n bytes. n 0: nothing to append, but `ready` was called: what is under way goes on. */
 int blob_write(struct ctx *c, struct blob_writer *w, const void *data, size_t n,
 	       size_t *taken) MUST_CHECK;
 /* Durable and, unless a part, visible under its key, replacing what was there in one step. */

@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "blob/ops.h"
+#include "remote.h"
 
-static const struct blob_ops *const stores[] = { &blob_local };
+static const struct blob_ops *const stores[] = { &blob_local, &blob_s3, &blob_gcs };
 
 struct blob *blob_open(struct ctx *c, const char *uri)
 {
@@ -16,7 +17,8 @@ struct blob *blob_open(struct ctx *c, const char *uri)
 		if (stores[i]->owns(uri))
 			return stores[i]->open(c, uri);
 	(void)fail(c, NOT_IMPLEMENTED,
-		   "Artifacts can be kept in a directory (a path or file://) only, not in '%.200s'",
+		   "Artifacts can be kept in a directory (a path or file://), s3:// or gs:// only, not in "
+		   "'%.200s'",
 		   uri);
 	return NULL;
 }
@@ -122,4 +124,21 @@ int blob_parts_abort(struct ctx *c, struct blob *b, const char *key, const char 
 
 void blob_shutdown(void)
 {
+	remote_shutdown();
+}
+
+void blob_stop(void)
+{
+	remote_stop();
+}
+
+bool blob_stats(struct blob_stats *ret)
+{
+	struct net_pump_stats s;
+
+	if (!remote_stats(&s))
+		return false;
+	*ret = (struct blob_stats){ s.exchanges, s.connects, s.failures, s.bytes_in, s.bytes_out,
+				    s.active };
+	return true;
 }

@@ -8,20 +8,24 @@
 #ifndef BLOB_S3_H
 #define BLOB_S3_H
 
+#include <stdatomic.h>
+#include <time.h>
+
 #include "net/aws.h"
 #include "remote.h"
 
 struct s3 {
 	struct remote remote;           /* first member */
-	char *endpoint;                 /* "https://host[:port][/path]", without the bucket, no slash at its end */
+	char *endpoint;                 /* "https://host[:port][/path]", without the bucket, no slash at its end; NULL: AWS */
 	char *ca_file;                  /* NULL: the system's */
 	char *bucket_owner;             /* MLFLOW_S3_EXPECTED_BUCKET_OWNER; NULL */
 	bool virtual_host;              /* bucket.host instead of host/bucket */
 	bool insecure;                  /* MLFLOW_S3_IGNORE_TLS */
 	bool is_aws;                    /* no endpoint was configured: it follows the region */
-	bool checksums;                 /* x-amz-checksum-crc32c; off where the store once refused it */
+	_Atomic bool checksums;         /* x-amz-checksum-crc32c; off where the store once refused it */
 	_Atomic(char *) region;         /* may be learnt from an answer; old ones live until close */
 	char *regions[4];               /* all it had */
+	_Atomic int64_t skew_s;         /* the store's clock minus ours, learnt where it refused ours */
 	struct net_header *extra;       /* MLFLOW_S3_UPLOAD_EXTRA_ARGS as headers, by boto3's names */
 	size_t extra_count;
 };
@@ -34,6 +38,15 @@ extern const struct remote_ops s3_remote_ops;   /* s3_request.c */
 struct s3_place { const char *host, *path, *url; };
 void s3_place(struct ctx *c, const struct s3 *s, const char *object, struct s3_place *ret);
 const char *s3_region(const struct s3 *s);
+/* For signing: our clock, or the store's where they differ too much. */
+time_t s3_now(const struct s3 *s);
+/* The headers of `extra` that every request for an object needs whose key is the customer's (SSE-C), in c's arena. */
+const struct net_header *s3_customer_key(struct ctx *c, const struct s3 *s, size_t *count);
+/* fail() for an error within an answer: of a page of deletions, or in a 200. object: NULL the bucket. */
+int s3_fail(struct ctx *c, const struct s3 *s, int status, const char *code, const char *message, const char *object,
+            const char *request_id);
+/* Whether an error of that code may pass when tried again. */
+bool s3_is_passing(int status, const char *code);
 
 /* ---- s3_xml.c: answers, read with expat; no DTD, no entities, bounded ---- */
 

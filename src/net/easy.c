@@ -198,8 +198,9 @@ const struct easy_end *easy_end(struct easy *e, CURLcode code)
 	/* Another address of the same host may have been a public one, and failed by itself. */
 	if (e->forbidden && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
 		return &not_public;
-	/* Said of a wrong URL, and of an answer that begins without a status line. */
-	curl_easy_getinfo(e->curl, CURLINFO_CONNECT_TIME_T, &connected);
+	/* Said of a wrong URL, and of an answer that begins without a status line (on a kept connection, too, which takes
+	   no time to connect). */
+	curl_easy_getinfo(e->curl, CURLINFO_PRETRANSFER_TIME_T, &connected);
 	if (code == CURLE_UNSUPPORTED_PROTOCOL && connected > 0)
 		code = CURLE_WEIRD_SERVER_REPLY;
 	while (ends[i].code != code && ends[i].code != CURLE_OK)

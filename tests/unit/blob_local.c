@@ -291,7 +291,7 @@ static void test_sweep(void **state)
 	blob_close(second);
 	assert_int_equal(put("still/works", "2"), 0);
 	assert_int_equal(temporaries(), 0);
-	assert_null(blob_open(&f.c, "s3://bucket/x"));
+	assert_null(blob_open(&f.c, "wasbs://container@account/x"));
 	assert_int_equal(f.c.error.code, NOT_IMPLEMENTED);
 }
 
