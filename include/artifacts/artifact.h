@@ -19,11 +19,25 @@ struct blob;
  * 503. */
 void artifacts_configure(struct blob *root, const char *destination_uri, bool serve);
 
-/* Then, where new experiments keep their artifacts: when it is a directory, what runs, models and
- * versions have there is served too, unless private_dir lies in it. It is opened when first needed,
- * as clients may make it. artifacts_close() after the last handler. */
+/* Then, where new experiments keep their artifacts: what runs, models and versions have there is
+ * served too. A directory is opened when first needed, as clients may make it, and left alone when
+ * private_dir (NULL: none) lies in it. artifacts_close() after the last handler. */
 void artifacts_configure_default(const char *root_uri, const char *private_dir);
 void artifacts_close(void);
+
+/* Then, in what else locations that clients name may lie: comma-separated s3://, gs:// (any bucket),
+ * s3://bucket/prefix, gs://bucket/prefix, directories. */
+int artifacts_configure_roots(struct ctx *c, const char *list, const char *private_dir) MUST_CHECK;
+
+/* Then: how c gets a database connection, and gives it back before it waits for a store. */
+void artifacts_configure_database(int (*take)(struct ctx *c), void (*give_back)(struct ctx *c));
+
+/* Whether a download of the proxy has to be decided where it may wait: not by an event thread. */
+bool artifacts_redirect_downloads(void);
+
+/* Then: clients get no bytes of the destination through the proxy, but signed URLs (only), which are
+ * good for so many seconds. -1: the destination cannot. */
+int artifacts_configure_presigned(struct ctx *c, bool only, int64_t seconds) MUST_CHECK;
 
 /* Removes all below a run's or model's location and adds to *bytes_freed; what is not there is
  * fine. */
@@ -84,10 +98,24 @@ struct presigned_upload {
 };
 extern const struct record presigned_upload_record;
 
+struct presigned_url_reply {
+	const char *presigned_url;
+	const char *headers; /* an object of texts */
+	const int64_t *file_size;
+};
+extern const struct record presigned_url_reply_record;
+
 struct presigned_proxy_url {
 	const char *artifact_path;
 };
 extern const struct record presigned_proxy_url_record;
+
+struct presigned_proxy_reply {
+	const char *url;
+	const char *headers;
+	const int64_t *file_size;
+};
+extern const struct record presigned_proxy_reply_record;
 
 struct multipart_credential {
 	const char *url;
@@ -141,9 +169,9 @@ int artifacts_list(struct ctx *c, const struct list_artifacts *in,
 int artifacts_model_list(struct ctx *c, const struct list_model_artifacts *in,
 			 struct list_artifacts_reply *out) MUST_CHECK;
 int artifacts_presigned_download(struct ctx *c, const struct presigned_download *in,
-				 struct empty *out) MUST_CHECK;
+				 struct presigned_url_reply *out) MUST_CHECK;
 int artifacts_presigned_upload(struct ctx *c, const struct presigned_upload *in,
-			       struct empty *out) MUST_CHECK;
+			       struct presigned_url_reply *out) MUST_CHECK;
 int artifacts_get(struct ctx *c, const struct stream_request *r, struct stream *s) MUST_CHECK;
 int artifacts_ui_upload(struct ctx *c, const struct stream_request *r, struct stream *s) MUST_CHECK;
 /* Of a model version; ?name=&version=&path= */
@@ -160,7 +188,7 @@ int artifacts_proxy_upload(struct ctx *c, const struct stream_request *r,
 int artifacts_proxy_delete(struct ctx *c, const struct delete_proxy_artifact *in,
 			   struct empty *out) MUST_CHECK;
 int artifacts_proxy_presigned(struct ctx *c, const struct presigned_proxy_url *in,
-			      struct empty *out) MUST_CHECK;
+			      struct presigned_proxy_reply *out) MUST_CHECK;
 
 int artifacts_multipart_create(struct ctx *c, const struct create_multipart *in,
 			       struct create_multipart_reply *out) MUST_CHECK;

@@ -34,8 +34,11 @@ struct stream_request {
 	const char *if_range;
 	int64_t content_length; /* -1: chunked or none */
 	const char *content_type;
+	const char *(*header)(const struct stream_request *r, const char *name); /* NULL: absent */
 	void *owner;
 };
+
+enum { TRANSFER_SHA256 = 32 };
 
 /* What it decides. */
 enum stream_kind { STREAM_UPLOAD, STREAM_DOWNLOAD };
@@ -44,6 +47,7 @@ struct stream {
 	enum stream_kind kind;
 	const char *key; /* path below the root, already checked */
 	struct blob *store; /* NULL: the engine's root */
+	const char *redirect; /* download: instead of it, a URL where the client gets it; NULL */
 	const char *range;
 	const char *if_none_match;
 	const char *if_range;
@@ -53,12 +57,22 @@ struct stream {
 	const char *file_name; /* download: for Content-Disposition */
 	const char *upload_id; /* upload: of a part of it; NULL: the object itself */
 	unsigned part;
+
+	/* upload: it must be this; download: it was this when it had made_etag and made_size, and when it is
+	   read as a whole it must be still */
+	bool digest;
+	unsigned char sha256[TRANSFER_SHA256];
+	char made_etag[80];
+	uint64_t made_size;
 };
 
 /* Once at start and end. root: the open artifact store (blob/blob.h). NULL: no memory or threads.
  */
 struct transfer_engine *transfer_engine_new(struct blob *root, unsigned threads);
 void transfer_engine_free(struct transfer_engine *e);
+
+/* Fails all transfers: at the end, when a store would hold it up. */
+void transfer_engine_cut(struct transfer_engine *e);
 
 struct transfer_stats {
 	uint64_t started, finished, failed, bytes_in, bytes_out;
@@ -91,6 +105,10 @@ enum transfer_state transfer_finish(struct transfer *t);
  * multipart uploads need it. */
 const char *transfer_etag(const struct transfer *t);
 
+/* After DONE: of the object that was made; NULL: unknown (a part). */
+const unsigned char *transfer_sha256(const struct transfer *t);
+uint64_t transfer_size(const struct transfer *t);
+
 /* Download: WAIT until the object is open (or not), then READY with its head. */
 struct transfer_head {
 	int status;               /* 200, 206, 304 */
@@ -99,6 +117,7 @@ struct transfer_head {
 	char etag[80];            /* quoted; "" none */
 	int64_t modified;         /* seconds since 1970, -1 unknown */
 	const char *content_type; /* static text */
+	bool digest;              /* the stream's is the object's */
 };
 /* FAILED with RANGE_NOT_SATISFIABLE: head is filled too, for `Content-Range: bytes <*>/total`. */
 enum transfer_state transfer_open(struct transfer *t, struct transfer_head *head);

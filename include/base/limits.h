@@ -101,6 +101,7 @@ enum {
 	LIMIT_PATH_SEGMENT = 255,
 	LIMIT_RING = 256 << 10,           /* one transfer's ring */
 	LIMIT_TRANSFERS = 256,            /* at one time; further ones wait in a queue */
+	LIMIT_ROOTS = 256,                /* buckets and directories open at one time, besides the destination */
 	LIMIT_UI_UPLOAD = 10 << 20,       /* ajax-api upload-artifact */
 };
 

@@ -21,4 +21,10 @@ int store_fact_logged_models(struct ctx *c, const char *const *model_ids, size_t
 int store_fact_experiment_named(struct ctx *c, const char *name, int64_t *experiment) MUST_CHECK;
 int store_fact_registered_model(struct ctx *c, const char *name, bool *prompt) MUST_CHECK;
 
+/* Experiments whose location is one of texts or, unless inside is NULL, begins with it; at most `most` of
+   them, *count more when there are more. */
+int store_fact_experiments_at(struct ctx *c, const char *const *texts, size_t text_count,
+			      const char *inside, size_t most, int64_t *ids,
+			      size_t *count) MUST_CHECK;
+
 #endif

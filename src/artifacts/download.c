@@ -36,6 +36,9 @@ static int decide(struct ctx *c, const struct stream *s, const struct blob_info 
 			    "The range is beyond the end of the artifact");
 	head->first = first;
 	head->length = length;
+	/* Somebody may have put another object there, past us. */
+	head->digest = s->digest && *info->etag && !strcmp(info->etag, s->made_etag) &&
+		       info->size == s->made_size;
 	return 0;
 }
 
@@ -43,17 +46,26 @@ static int begin(struct ctx *c, struct transfer *t)
 {
 	struct transfer_head head = { 0 };
 	struct blob_info info = { 0 };
+	struct blob_want want;
 	bool memory = true;
 	int rc;
 
 	if (t->begun)
 		return 0;
-	rc = blob_read_open(c, t->what.store, t->what.key, NULL, (struct blob_ready){ on_ready, t },
-			    &t->reader, &info);
-	if (rc)
+	rc = blob_read_open(c, t->what.store, t->what.key,
+			    range_want(t->what.range, &want) ? &want : NULL,
+			    (struct blob_ready){ on_ready, t }, &t->reader, &info);
+	if (rc == BLOB_AGAIN)
+		return rc;
+	if (rc && c->error.code != RANGE_NOT_SATISFIABLE)
 		return rc;
 	t->begun = true;
-	rc = decide(c, &t->what, &info, &head);
+	if (rc)
+		head.total = info.size;
+	else
+		rc = decide(c, &t->what, &info, &head);
+	if (!rc && head.digest && head.status == 200 && head.length)
+		rc = hash_begin(c, t);
 	t->offset = head.first;
 	t->end = head.first + head.length;
 	pthread_mutex_lock(&t->lock);
@@ -64,6 +76,18 @@ static int begin(struct ctx *c, struct transfer *t)
 	t->opened = !rc && memory;
 	pthread_mutex_unlock(&t->lock);
 	return memory ? rc : fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
+}
+
+/* Before the last bytes are given out: without them the client has no whole object. */
+static int check(struct ctx *c, struct transfer *t)
+{
+	if (!t->hash)
+		return 0;
+	if (hash_end(c, t))
+		return -1;
+	if (!memcmp(t->sha256, t->what.sha256, TRANSFER_SHA256))
+		return 0;
+	return fail(c, IO_ERROR, "The artifact is no longer what was uploaded: its SHA-256 differs");
 }
 
 /* Reads one run. BLOB_AGAIN; 1 no room; 0. */
@@ -86,8 +110,12 @@ static int fill(struct ctx *c, struct transfer *t, size_t *moved)
 	/* Its head is out already: better a cut connection than bytes made up. */
 	if (!got)
 		return fail(c, IO_ERROR, "The artifact became shorter while it was read");
+	if (hash_add(c, t, at, got))
+		return -1;
 	*moved += got;
 	t->offset += got;
+	if (t->offset == t->end && check(c, t))
+		return -1;
 	pthread_mutex_lock(&t->lock);
 	ring_filled(&t->ring, got);
 	pthread_mutex_unlock(&t->lock);

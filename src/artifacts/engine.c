@@ -68,6 +68,13 @@ bool engine_enter(struct transfer *t)
 		e->waiting++;
 	} else
 		entered = false;
+	if (entered) {
+		t->all_next = e->all;
+		t->all_link = &e->all;
+		if (e->all)
+			e->all->all_link = &t->all_next;
+		e->all = t;
+	}
 	pthread_mutex_unlock(&e->lock);
 	return entered;
 }
@@ -82,6 +89,14 @@ void engine_schedule(struct transfer *t)
 	else if (t->phase == RUNNING)
 		t->again = true;
 	pthread_mutex_unlock(&e->lock);
+}
+
+/* Under e->lock. */
+static void unlink_all(struct transfer *t)
+{
+	*t->all_link = t->all_next;
+	if (t->all_next)
+		t->all_next->all_link = t->all_link;
 }
 
 static void unlink_waiting(struct transfer_engine *e, struct transfer *t)
@@ -107,6 +122,7 @@ void engine_leave(struct transfer *t)
 	t->closed = true;
 	if (t->phase == WAITING) {
 		unlink_waiting(e, t);
+		unlink_all(t);
 		ours = true;
 	} else if (t->phase == IDLE)
 		enqueue(e, t);
@@ -118,6 +134,8 @@ void engine_leave(struct transfer *t)
 	}
 }
 
+static const struct error stopped = { TEMPORARILY_UNAVAILABLE, "The server is stopping", NULL };
+
 /* One turn. True: it wants another. */
 static bool turn(struct ctx *c, struct transfer *t)
 {
@@ -125,6 +143,8 @@ static bool turn(struct ctx *c, struct transfer *t)
 
 	pthread_mutex_lock(&t->lock);
 	t->admitted = true;
+	if (atomic_load_explicit(&t->engine->cut, memory_order_relaxed))
+		transfer_fail(t, &stopped);
 	idle = t->failed || t->done;
 	pthread_mutex_unlock(&t->lock);
 	if (!idle) {
@@ -163,6 +183,9 @@ static void end(struct transfer_engine *e, struct transfer *t)
 	/* A 304 has nothing to pull. */
 	whole = t->done || (t->opened && t->moved == t->head.length);
 	atomic_fetch_add(whole ? &e->finished : &e->failed, 1);
+	pthread_mutex_lock(&e->lock);
+	unlink_all(t);
+	pthread_mutex_unlock(&e->lock);
 	transfer_free(t);
 	pthread_mutex_lock(&e->lock);
 	e->active--;
@@ -284,6 +307,19 @@ void transfer_engine_free(struct transfer_engine *e)
 	pthread_cond_destroy(&e->work);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
+}
+
+void transfer_engine_cut(struct transfer_engine *e)
+{
+	atomic_store(&e->cut, true);
+	pthread_mutex_lock(&e->lock);
+	for (struct transfer *t = e->all; t; t = t->all_next) {
+		if (t->phase == IDLE)
+			enqueue(e, t);
+		else if (t->phase == RUNNING)
+			t->again = true;
+	}
+	pthread_mutex_unlock(&e->lock);
 }
 
 void transfer_engine_stats(struct transfer_engine *e, struct transfer_stats *ret)

@@ -250,3 +250,12 @@ const char *mime_type(const char *key)
 		       ? "text/plain"
 		       : type;
 }
+
+const char *mime_guess(const char *key)
+{
+	const char *slash = strrchr(key, '/');
+	const char *name = slash ? slash + 1 : key;
+	const char *type = guess(name, strlen(name));
+
+	return type ? type : "application/octet-stream";
+}

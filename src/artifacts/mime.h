@@ -7,5 +7,7 @@
 
 /* Static text. */
 const char *mime_type(const char *key);
+/* What Python's mimetypes says of it, for stores: here nothing is done for browsers' sake. */
+const char *mime_guess(const char *key);
 
 #endif

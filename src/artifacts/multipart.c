@@ -3,13 +3,14 @@
 
 /*
  * Multipart uploads as MLflow's client makes them: it asks for num_parts URLs, PUTs each part there
- * without credentials of its own, and completes with the ETags that it got. The URLs are ours; the
- * secret in the upload id is what allows the PUT.
+ * without credentials of its own, and completes with the ETags that it got. The URLs are the store's,
+ * signed; of a directory they are ours, and the secret in the upload id is what allows the PUT.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "artifacts/artifact.h"
+#include "artifacts/digest.h"
 #include "artifacts/path.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -44,39 +45,80 @@ static void add_encoded(struct buf *to, const char *key)
 	}
 }
 
-int artifacts_multipart_create(struct ctx *c, const struct create_multipart *in,
-			       struct create_multipart_reply *out)
-{
-	int64_t count = in->num_parts ? *in->num_parts : 1;
-	struct buf url = BUF(c->arena, 4 * LIMIT_PATH);
-	struct multipart_credential *credentials;
-	const char *key;
+enum { PART_S = 3600 }; /* boto3's default */
 
-	if (object_key(c, in->artifact_path, in->path, &key))
-		return -1;
-	/* The text by which clients know to send one plain PUT instead. */
-	if (!in->request_base_url || !*in->request_base_url)
-		return fail(
-			c, NOT_IMPLEMENTED,
-			"Multipart upload is not supported for the current artifact repository");
-	if (count < 1 || count > BLOB_MAX_PARTS)
-		return fail(c, INVALID_PARAMETER_VALUE, "num_parts must be between 1 and %d",
-			    BLOB_MAX_PARTS);
-	if (blob_parts_create(c, artifacts_config.root, key, &out->upload_id))
-		return -1;
-	buf_addf(&url, "%s/api/2.0/mlflow-artifacts/mpu/part/", in->request_base_url);
+/* A URL of ours for a part is this and its number. -1: it gets too long. */
+static int own_url(struct ctx *c, const char *base, const char *key, const char *upload_id,
+		   const char **ret)
+{
+	struct buf url = BUF(c->arena, 4 * LIMIT_PATH);
+
+	buf_addf(&url, "%s/api/2.0/mlflow-artifacts/mpu/part/", base);
 	add_encoded(&url, key);
-	buf_addf(&url, "?upload_id=%s&part=", out->upload_id);
+	buf_addf(&url, "?upload_id=%s&part=", upload_id);
 	if (buf_failed(&url))
 		return fail(c, INVALID_PARAMETER_VALUE, "Invalid path");
-	credentials = NEW_ARRAY(c->arena, (size_t)count, struct multipart_credential);
+	*ret = buf_text(&url);
+	return 0;
+}
+
+/* The text by which clients know to send one plain PUT instead. */
+static int no_multipart(struct ctx *c, const char *why)
+{
+	return fail_because(c, NOT_IMPLEMENTED, why,
+			    "Multipart upload is not supported for the current artifact repository");
+}
+
+static int add_urls(struct ctx *c, const char *key, const char *own, int64_t count,
+		    struct create_multipart_reply *out)
+{
+	struct multipart_credential *credentials =
+		NEW_ARRAY(c->arena, (size_t)count, struct multipart_credential);
+
 	for (int64_t i = 0; i < count; i++) {
-		credentials[i].url =
-			arena_printf(c->arena, "%s%lld", buf_text(&url), (long long)i + 1);
+		if (own)
+			credentials[i].url =
+				arena_printf(c->arena, "%s%lld", own, (long long)i + 1);
+		else if (blob_sign_part(c, artifacts_config.root, key, out->upload_id,
+					(unsigned)i + 1, PART_S, &credentials[i].url))
+			return -1;
 		credentials[i].part_number = box_int64(c->arena, i + 1);
 	}
 	out->credentials = (struct list){ credentials, (size_t)count };
 	return 0;
+}
+
+int artifacts_multipart_create(struct ctx *c, const struct create_multipart *in,
+			       struct create_multipart_reply *out)
+{
+	int64_t count = in->num_parts ? *in->num_parts : 1;
+	struct blob *root = artifacts_config.root;
+	const char *key, *own = NULL;
+	bool direct;
+
+	if (object_key(c, in->artifact_path, in->path, &key))
+		return -1;
+	direct = blob_abilities(root) & BLOB_SIGNS_PARTS;
+	if (!direct && (!in->request_base_url || !*in->request_base_url))
+		return no_multipart(c, NULL);
+	if (count < 1 || count > BLOB_MAX_PARTS)
+		return fail(c, INVALID_PARAMETER_VALUE, "num_parts must be between 1 and %d",
+			    BLOB_MAX_PARTS);
+	if (blob_parts_create(c, root, key, &out->upload_id) ||
+	    (!direct && own_url(c, in->request_base_url, key, out->upload_id, &own)))
+		return -1;
+	if (!add_urls(c, key, own, count, out))
+		return 0;
+	/* A ctx of its own: the failure that counts is in c. */
+	struct ctx aside = { .arena = c->arena };
+
+	(void)!blob_parts_abort(&aside, root, key, out->upload_id);
+	if (c->error.code != PERMISSION_DENIED)
+		return -1;
+	/* Credentials that can write and not sign, as a Google user's: one PUT through us is fine. */
+	aside.error = c->error;
+	error_clear(c);
+	return no_multipart(c, aside.error.message);
 }
 
 int artifacts_multipart_part(struct ctx *c, const struct stream_request *r, struct stream *s)
@@ -88,6 +130,9 @@ int artifacts_multipart_part(struct ctx *c, const struct stream_request *r, stru
 
 	if (artifacts_proxy_ready(c) || artifact_path_key(c, r->path, ARTIFACT_FILE, &key))
 		return -1;
+	/* The id of an upload to a bucket is no secret that allows anything here. */
+	if (blob_abilities(artifacts_config.root) & BLOB_SIGNS_PARTS)
+		return fail(c, NOT_IMPLEMENTED, "Parts go to the URLs that mpu/create gave.");
 	if (!upload_id || !digits || part[digits] || digits > 5 || number_leading(part) < 1 ||
 	    number_leading(part) > BLOB_MAX_PARTS)
 		return fail(c, INVALID_PARAMETER_VALUE, "A part needs upload_id and part (1 to %d)",
@@ -95,11 +140,12 @@ int artifacts_multipart_part(struct ctx *c, const struct stream_request *r, stru
 	*s = (struct stream){
 		.kind = STREAM_UPLOAD,
 		.key = key,
+		.store = artifacts_config.root,
 		.size = r->content_length,
 		.upload_id = upload_id,
 		.part = (unsigned)number_leading(part),
 	};
-	return 0;
+	return digest_announced(c, r, s);
 }
 
 int artifacts_multipart_complete(struct ctx *c, const struct complete_multipart *in,
@@ -120,8 +166,11 @@ int artifacts_multipart_complete(struct ctx *c, const struct complete_multipart 
 		parts[i] = (struct blob_part){ (unsigned)*p->part_number,
 					       p->etag && *p->etag ? p->etag : NULL };
 	}
-	return blob_parts_complete(c, artifacts_config.root, key,
-				   in->upload_id ? in->upload_id : "", parts, in->parts.count);
+	if (blob_parts_complete(c, artifacts_config.root, key, in->upload_id ? in->upload_id : "",
+				parts, in->parts.count))
+		return -1;
+	artifacts_forget(c, artifacts_config.root, key);
+	return 0;
 }
 
 int artifacts_multipart_abort(struct ctx *c, const struct abort_multipart *in, struct empty *out)

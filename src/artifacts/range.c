@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "blob/blob.h"
+
 /* Digits; saturates, since a last byte beyond the end means the end. False: none. */
 static bool number(const char **s, uint64_t *ret)
 {
@@ -25,36 +27,61 @@ static const char *blank(const char *s)
 	return s + strspn(s, " \t");
 }
 
+struct range {
+	bool suffix, open; /* the last `last` bytes; no end */
+	uint64_t first, last;
+};
+
+static bool parse(const char *header, struct range *r)
+{
+	bool last;
+
+	if (!header || strncasecmp(header, "bytes=", 6) != 0)
+		return false;
+	header = blank(header + 6);
+	r->suffix = !number(&header, &r->first);
+	if (*header++ != '-')
+		return false;
+	last = number(&header, &r->last);
+	r->open = !last;
+	return !((r->suffix && !last) || *blank(header) ||
+		 (!r->suffix && last && r->last < r->first));
+}
+
 int range_read(const char *header, uint64_t total, uint64_t *first, uint64_t *length)
 {
-	uint64_t from, to = UINT64_MAX;
-	bool suffix, last;
+	struct range r;
 
 	*first = 0;
 	*length = total;
-	if (!header || strncasecmp(header, "bytes=", 6) != 0)
+	if (!parse(header, &r))
 		return 200;
-	header = blank(header + 6);
-	suffix = !number(&header, &from);
-	if (*header++ != '-')
-		return 200;
-	last = number(&header, &to);
-	if (!last)
-		to = UINT64_MAX;
-	if ((suffix && !last) || *blank(header) || (!suffix && to < from))
-		return 200;
-	if (suffix) {
-		if (to == 0 || total == 0)
+	if (r.suffix) {
+		if (r.last == 0 || total == 0)
 			return 416;
-		*length = to < total ? to : total;
+		*length = r.last < total ? r.last : total;
 		*first = total - *length;
 		return 206;
 	}
-	if (from >= total)
+	if (r.first >= total)
 		return 416;
-	*first = from;
-	*length = (to < total - 1 ? to : total - 1) - from + 1;
+	*first = r.first;
+	*length = (!r.open && r.last < total - 1 ? r.last : total - 1) - r.first + 1;
 	return 206;
+}
+
+bool range_want(const char *header, struct blob_want *ret)
+{
+	struct range r;
+
+	if (!parse(header, &r) || (r.suffix && !r.last))
+		return false;
+	*ret = (struct blob_want){ .suffix = r.suffix, .first = r.suffix ? 0 : r.first };
+	if (r.suffix)
+		ret->length = r.last;
+	else if (!r.open && r.last - r.first < UINT64_MAX)
+		ret->length = r.last - r.first + 1;
+	return true;
 }
 
 bool range_none_match(const char *header, const char *etag)

@@ -13,6 +13,10 @@
    satisfied. */
 int range_read(const char *header, uint64_t total, uint64_t *first, uint64_t *length);
 
+/* What the header asks for, before the size is known. False: all. */
+struct blob_want;
+bool range_want(const char *header, struct blob_want *ret);
+
 /* If-None-Match names etag (weakly), or is "*". */
 bool range_none_match(const char *header, const char *etag);
 

@@ -60,6 +60,20 @@ const struct record presigned_upload_record = {
 				INT64(struct presigned_upload, expiration, 0), END }
 };
 
+const struct record presigned_url_reply_record = {
+	sizeof(struct presigned_url_reply),
+	(const struct field[]){ STRING(struct presigned_url_reply, presigned_url, 0),
+				RAW(struct presigned_url_reply, headers, 0),
+				INT64(struct presigned_url_reply, file_size, 0), END }
+};
+
+const struct record presigned_proxy_reply_record = {
+	sizeof(struct presigned_proxy_reply),
+	(const struct field[]){ STRING(struct presigned_proxy_reply, url, 0),
+				RAW(struct presigned_proxy_reply, headers, 0),
+				INT64(struct presigned_proxy_reply, file_size, 0), END }
+};
+
 const struct record presigned_proxy_url_record = {
 	sizeof(struct presigned_proxy_url),
 	(const struct field[]){ STRING(struct presigned_proxy_url, artifact_path, REQUIRED), END }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "roots.h"
 #include "transfer_impl.h"
 
 static bool copy(const char **text)
@@ -35,6 +36,7 @@ static bool copy_strings(struct stream *s)
 
 	/* One by one: what a failure leaves uncopied must not be freed as ours. */
 	s->key = s->range = s->if_none_match = s->if_range = s->upload_id = s->file_name = NULL;
+	s->redirect = NULL;
 	if (!copy(&ours.key))
 		return false;
 	s->key = ours.key;
@@ -56,6 +58,8 @@ static bool copy_strings(struct stream *s)
 void transfer_free(struct transfer *t)
 {
 	ring_close(&t->ring);
+	hash_drop(t);
+	roots_release(t->what.store);
 	free_strings(&t->what);
 	pthread_cond_destroy(&t->woken);
 	pthread_mutex_destroy(&t->lock);
@@ -73,6 +77,7 @@ struct transfer *transfer_begin(struct transfer_engine *e, const struct stream *
 	t->what = *s;
 	if (!t->what.store)
 		t->what.store = e->root;
+	roots_hold(t->what.store);
 	t->wake = wake;
 	t->wake_arg = arg;
 	pthread_mutex_init(&t->lock, NULL);
@@ -213,6 +218,16 @@ enum transfer_state transfer_finish(struct transfer *t)
 const char *transfer_etag(const struct transfer *t)
 {
 	return t->etag;
+}
+
+const unsigned char *transfer_sha256(const struct transfer *t)
+{
+	return t->hashed && !t->what.upload_id ? t->sha256 : NULL;
+}
+
+uint64_t transfer_size(const struct transfer *t)
+{
+	return t->moved;
 }
 
 enum transfer_state transfer_open(struct transfer *t, struct transfer_head *head)

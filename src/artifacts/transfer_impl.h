@@ -14,6 +14,7 @@
 #ifndef ARTIFACTS_TRANSFER_IMPL_H
 #define ARTIFACTS_TRANSFER_IMPL_H
 
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -36,6 +37,7 @@ struct transfer {
 
 	/* engine.lock */
 	struct transfer *next, *previous;
+	struct transfer *all_next, **all_link;
 	enum phase phase;
 	bool again; /* asked for while RUNNING */
 	bool closed;
@@ -56,7 +58,7 @@ struct transfer {
 	struct transfer_head head;
 	struct error error;
 	char message[1400]; /* the error's texts: a copy that needs no memory */
-	char detail[300];
+	char detail[600];
 	char etag[BLOB_ETAG]; /* upload: of what was made */
 
 	/* engine side */
@@ -65,6 +67,9 @@ struct transfer {
 	bool begun;
 	uint64_t offset; /* download: of the next byte to read */
 	uint64_t end;
+	EVP_MD_CTX *hash; /* of the bytes so far; NULL: not wanted */
+	unsigned char sha256[TRANSFER_SHA256]; /* upload: of all; read by the event side when done */
+	bool hashed;
 };
 
 struct transfer_engine {
@@ -74,7 +79,9 @@ struct transfer_engine {
 	struct transfer *first, *last; /* to run */
 	struct transfer *waiting_first, *waiting_last;
 	unsigned active, waiting;
+	struct transfer *all;
 	bool stopping;
+	_Atomic bool cut;
 	_Atomic uint64_t started, finished, failed, bytes_in, bytes_out;
 	unsigned thread_count;
 	pthread_t threads[];
@@ -96,6 +103,15 @@ bool transfer_ready(const struct transfer *t);
 /* Keeps the first error. Under transfer.lock. */
 void transfer_fail(struct transfer *t, const struct error *e);
 void transfer_free(struct transfer *t);
+
+/* ---- hash.c ---- */
+
+int hash_begin(struct ctx *c, struct transfer *t) MUST_CHECK;
+/* Nothing without hash_begin(). */
+int hash_add(struct ctx *c, struct transfer *t, const void *data, size_t n) MUST_CHECK;
+/* Once: into t->sha256. */
+int hash_end(struct ctx *c, struct transfer *t) MUST_CHECK;
+void hash_drop(struct transfer *t);
 
 /* ---- upload.c, download.c ---- */
 

@@ -3,6 +3,8 @@
 
 /* Socket to store: what the ring holds is appended; after the last byte the whole becomes durable,
  * then visible. */
+#include <string.h>
+
 #include "base/limits.h"
 #include "transfer_impl.h"
 
@@ -23,6 +25,9 @@ static int begin(struct ctx *c, struct transfer *t)
 
 	if (t->begun)
 		return 0;
+	/* Of a part only what it is compared with is of use. */
+	if ((!t->what.upload_id || t->what.digest) && hash_begin(c, t))
+		return -1;
 	rc = blob_write_begin(c, t->what.store, &target, (struct blob_ready){ on_ready, t },
 			      &t->writer);
 	t->begun = rc == 0;
@@ -42,7 +47,7 @@ static int append(struct ctx *c, struct transfer *t, size_t *moved)
 	if (!n)
 		return 1;
 	rc = blob_write(c, t->writer, at, n, &taken);
-	if (rc < 0)
+	if (rc < 0 || hash_add(c, t, at, taken))
 		return -1;
 	*moved += taken;
 	pthread_mutex_lock(&t->lock);
@@ -54,8 +59,14 @@ static int append(struct ctx *c, struct transfer *t, size_t *moved)
 static int commit(struct ctx *c, struct transfer *t)
 {
 	char etag[BLOB_ETAG] = "";
-	int rc = blob_write_commit(c, t->writer, etag);
+	int rc;
 
+	if (hash_end(c, t))
+		return -1;
+	if (t->what.digest && memcmp(t->sha256, t->what.sha256, TRANSFER_SHA256) != 0)
+		return fail(c, INVALID_PARAMETER_VALUE,
+			    "The SHA-256 of the upload is not the announced one; nothing was kept.");
+	rc = blob_write_commit(c, t->writer, etag);
 	if (rc)
 		return rc;
 	blob_write_close(TAKE(t->writer));
@@ -65,6 +76,14 @@ static int commit(struct ctx *c, struct transfer *t)
 	ring_close(&t->ring); /* no push comes after a finish */
 	pthread_mutex_unlock(&t->lock);
 	return 0;
+}
+
+/* No bytes now, and perhaps for long: what the store was given goes on all the same. */
+static int nudge(struct ctx *c, struct transfer *t)
+{
+	size_t taken;
+
+	return t->writer && blob_write(c, t->writer, "", 0, &taken) < 0 ? -1 : 0;
 }
 
 int upload_step(struct ctx *c, struct transfer *t)
@@ -77,7 +96,7 @@ int upload_step(struct ctx *c, struct transfer *t)
 	empty = !t->ring.used && !t->finishing;
 	pthread_mutex_unlock(&t->lock);
 	if (empty)
-		return 0; /* only to be woken, or ended */
+		return nudge(c, t);
 	rc = begin(c, t);
 	while (rc == 0 && moved < LIMIT_RING)
 		rc = append(c, t, &moved);

@@ -3,6 +3,7 @@
 
 #include "cli/daemon.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ enum {
 	COMMITTERS = 2, /* a third one gains nothing */
 	STATEMENT_TIMEOUT_MS = 10000,
 	CONNECT_MS = 10000,
+	ARTIFACT_WAIT_MS = 2000, /* for a connection, where artifacts do without one, too */
 	TRANSFER_THREADS = 4,
 	AUTH_CONNECTIONS = 2, /* a login waits for no search */
 	AUTH_CONNECTIONS_FROM = 6,
@@ -142,17 +144,50 @@ static const char *artifact_root(const struct daemon *d)
 							       : d->home.artifacts;
 }
 
+/* With accounts nothing is served that no permission was given for. */
+static const char *artifact_roots(const struct daemon *d)
+{
+	const char *named = d->values->text[SERVE_ARTIFACT_ROOTS];
+
+	if (named)
+		return named;
+	return d->values->text[SERVE_APP_NAME] ? "" : "s3://,gs://";
+}
+
+/* The readers' connections, for handlers of artifacts; constant while they run. */
+static struct db_pool *artifact_pool;
+
+static int take_connection(struct ctx *c)
+{
+	return db_get(c, artifact_pool, ARTIFACT_WAIT_MS);
+}
+
+static void give_connection_back(struct ctx *c)
+{
+	if (!c->db)
+		return;
+	db_put(c, artifact_pool);
+	c->db = NULL;
+}
+
 static int open_artifacts(struct ctx *c, struct daemon *d)
 {
-	const char *destination = d->values->text[SERVE_ARTIFACTS_DESTINATION];
+	const struct cli_values *v = d->values;
+	const char *destination = v->text[SERVE_ARTIFACTS_DESTINATION];
 
 	if (!destination)
 		destination = d->home.artifacts;
 	d->root = blob_open(c, destination);
 	if (!d->root)
 		return -1;
-	artifacts_configure(d->root, destination, cli_option_is(d->values, SERVE_SERVE_ARTIFACTS));
+	artifacts_configure(d->root, destination, cli_option_is(v, SERVE_SERVE_ARTIFACTS));
 	artifacts_configure_default(artifact_root(d), d->home.dir);
+	artifact_pool = d->read_pool;
+	artifacts_configure_database(take_connection, give_connection_back);
+	if (artifacts_configure_roots(c, artifact_roots(d), d->home.dir) ||
+	    artifacts_configure_presigned(c, cli_option_is(v, SERVE_PRESIGNED_ONLY),
+					  cli_option_number(v, SERVE_PRESIGNED_TTL)))
+		return -1;
 	d->transfers = transfer_engine_new(d->root, TRANSFER_THREADS);
 	return d->transfers
 		       ? 0
@@ -173,7 +208,6 @@ static int open_webhooks(struct ctx *c, struct daemon *d)
 		.key = v->text[SERVE_WEBHOOK_KEY],
 	};
 
-	net_init();
 	if ((!w.key && cli_webhook_key(c, d->home.dir, &w.key)) || registry_webhook_configure(c, &w))
 		return -1;
 	d->webhook_pool = db_pool_new(&o);
@@ -197,7 +231,8 @@ static int listen_http(struct ctx *c, struct daemon *d)
 		.serve_artifacts = cli_option_is(v, SERVE_SERVE_ARTIFACTS),
 		.artifacts_only = cli_option_is(v, SERVE_ARTIFACTS_ONLY),
 		/* On a disk one streamed PUT beats parts that have to be put together. */
-		.multipart_uploads = false,
+		.multipart_uploads = blob_abilities(d->root) & BLOB_SIGNS_PARTS,
+		.multipart_downloads = blob_abilities(d->root) & BLOB_SIGNS_READS,
 		.expose_metrics = true,
 		.workspaces = cli_option_is(v, SERVE_ENABLE_WORKSPACES),
 		.event_threads = (unsigned)cli_option_number(v, SERVE_EVENT_THREADS),
@@ -217,6 +252,9 @@ int cli_daemon_start(struct ctx *c, struct daemon *d)
 	const struct cli_values *v = d->values;
 	struct auth_config accounts = { 0 };
 
+	/* For blob/, which knows no flags; no thread runs yet. */
+	setenv("CAPSTAN_ARTIFACT_STALL_SECONDS", v->text[SERVE_ARTIFACT_STALL], 1);
+	net_init();
 	/* What is wrong with it is said before a database is made. */
 	if (v->text[SERVE_APP_NAME] && auth_config_read(c, v->text[SERVE_AUTH_CONFIG], &accounts))
 		return -1;
@@ -256,6 +294,7 @@ void cli_daemon_stop(struct daemon *d)
 	artifacts_close();
 	if (d->root)
 		blob_close(d->root);
+	blob_shutdown();
 	if (d->commit_pool)
 		db_pool_free(d->commit_pool);
 	if (d->read_pool)

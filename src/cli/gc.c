@@ -14,6 +14,7 @@
 #include "cli/duration.h"
 #include "db/db.h"
 #include "db/migrate.h"
+#include "net/net.h"
 #include "store/gc.h"
 
 enum { BATCH = 200, IDS_MAX = 100000, CONNECT_MS = 10000 };
@@ -25,6 +26,8 @@ enum {
 	OPTION_MODEL_IDS,
 	OPTION_URI,
 	OPTION_DESTINATION,
+	OPTION_DEFAULT_ROOT,
+	OPTION_ROOTS,
 	OPTION_DATA_DIR,
 	OPTION_PG_BIN_DIR,
 	OPTION_RUN_AS,
@@ -58,8 +61,16 @@ static const struct cli_option options[OPTIONS] = {
 		        "it or not." },
 	[OPTION_DESTINATION] = { .name = "artifacts-destination",
 		.env = "MLFLOW_ARTIFACTS_DESTINATION",
-		.value = "URI", .help = "Where the server keeps artifacts. By default artifacts/ "
-		        "in the data directory." },
+		.value = "URI", .help = "Where the server keeps artifacts: s3://, gs:// or a "
+		        "directory. By default artifacts/ in the data directory." },
+	[OPTION_DEFAULT_ROOT] = { .name = "default-artifact-root",
+		.env = "MLFLOW_DEFAULT_ARTIFACT_ROOT", .value = "URI",
+		.help = "Where the server lets new experiments keep their artifacts, when that is "
+		        "no path of its own: s3://, gs:// or a directory." },
+	[OPTION_ROOTS] = { .name = "artifact-roots", .env = "CAPSTAN_ARTIFACT_ROOTS",
+		.value = "LIST", .fallback = "s3://,gs://",
+		.help = "In what else artifacts are removed: comma-separated s3://, gs:// (any "
+		        "bucket), s3://bucket/prefix, gs://bucket/prefix, directories." },
 	[OPTION_DATA_DIR] = { .name = "data-dir", .env = "CAPSTAN_DATA_DIR", .value = "DIR",
 		.fallback = "./capstan-data", .help = "The daemon's directory." },
 	[OPTION_PG_BIN_DIR] = { .name = "pg-bin-dir", .env = "CAPSTAN_PG_BIN_DIR", .value = "DIR",
@@ -70,7 +81,7 @@ static const struct cli_option options[OPTIONS] = {
 		.help = "" },
 	[OPTION_JOB_IDS] = { .name = "job-ids", .value = "LIST", .unused = no_jobs, .help = "" },
 	[OPTION_TRACKING_URI] = { .name = "tracking-uri", .value = "URI",
-		.unused = "artifacts are removed in their directory, not through a "
+		.unused = "artifacts are removed where they are, not through a "
 		        "server", .help = "" },
 	[OPTION_WORKSPACE] = { .name = "workspace", .value = "NAME", .unused = no_workspaces,
 		.help = "" },
@@ -95,9 +106,8 @@ struct gc {
 	int64_t before;
 	uint64_t freed; /* bytes of artifacts */
 	uint64_t removed;
+	uint64_t kept;  /* because their artifacts could not be removed */
 };
-
-static const char *const nouns[] = { "Run", "Logged model", "Experiment" };
 
 static void warn_unused(const char *name, const char *why)
 {
@@ -118,43 +128,56 @@ static void split(struct ctx *c, const char *text, struct list *ret)
 	}
 }
 
-static int remove_artifacts(struct ctx *c, struct gc *g, const struct gc_item *item)
+static const char *const nouns[] = { "Run", "Logged model", "Experiment" };
+
+/* False: they are still there, and so must be what knows of them. */
+static bool remove_artifacts(struct ctx *c, struct gc *g, enum gc_kind kind,
+			     const struct gc_item *item)
 {
 	uint64_t bytes = 0;
+	bool gone = true;
 
 	if (!item->artifact_uri) /* an experiment's lie with its runs and models */
-		return 0;
-	if (!artifacts_delete_tree(c, item->artifact_uri, &bytes)) {
-		g->freed += bytes;
-		return 0;
+		return true;
+	if (artifacts_delete_tree(c, item->artifact_uri, &bytes)) {
+		gone = c->error.code == NOT_IMPLEMENTED ||
+		       c->error.code == INVALID_PARAMETER_VALUE;
+		if (gone)
+			fprintf(stderr, "capstan gc: %s is in no artifact root of this server and "
+				"stays.\n", item->artifact_uri);
+		else
+			fprintf(stderr, "capstan gc: %s with ID %s is kept: its artifacts at %s "
+				"could not be removed: %s%s%s\n", nouns[kind], item->id,
+				item->artifact_uri, c->error.message,
+				c->error.detail ? ": " : "", c->error.detail ? c->error.detail : "");
+		error_clear(c);
 	}
-	if (c->error.code != NOT_IMPLEMENTED && c->error.code != INVALID_PARAMETER_VALUE)
-		return -1;
-	fprintf(stderr,
-		"capstan gc: %s is not below the artifact destination and "
-		"stays.\n",
-		item->artifact_uri);
-	error_clear(c);
-	return 0;
+	g->freed += bytes;
+	g->kept += !gone;
+	return gone;
 }
 
 static int remove_batch(struct ctx *c, struct gc *g, enum gc_kind kind, const struct list *items)
 {
 	int64_t *rows = NEW_ARRAY(c->arena, items->count, int64_t);
+	const char **ids = NEW_ARRAY(c->arena, items->count, const char *);
 	int64_t removed = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < items->count; i++) {
 		const struct gc_item *item = LIST_AT(struct gc_item, items, i);
-		if (remove_artifacts(c, g, item))
-			return -1;
-		rows[i] = *item->row;
+		if (!remove_artifacts(c, g, kind, item))
+			continue;
+		ids[count] = item->id;
+		rows[count++] = *item->row;
 	}
-	if (store_gc_remove(c, kind, rows, items->count, &removed))
+	if (!count)
+		return 0;
+	if (store_gc_remove(c, kind, rows, count, &removed))
 		return -1;
 	g->removed += (uint64_t)removed;
-	for (size_t i = 0; i < items->count; i++)
-		printf("%s with ID %s has been permanently deleted.\n", nouns[kind],
-		       LIST_AT(struct gc_item, items, i)->id);
+	for (size_t i = 0; i < count; i++)
+		printf("%s with ID %s has been permanently deleted.\n", nouns[kind], ids[i]);
 	return 0;
 }
 
@@ -183,11 +206,21 @@ static int remove_children(struct ctx *c, struct gc *g, int64_t experiment)
 
 static int remove_items(struct ctx *c, struct gc *g, enum gc_kind kind, const struct list *items)
 {
-	for (size_t i = 0; kind == GC_EXPERIMENTS && i < items->count; i++) {
-		if (remove_children(c, g, *LIST_AT(struct gc_item, items, i)->row))
+	struct list empty = { NEW_ARRAY(c->arena, items->count, struct gc_item), 0 };
+
+	if (kind != GC_EXPERIMENTS)
+		return remove_batch(c, g, kind, items);
+	/* One with a run or model that is kept is kept. */
+	for (size_t i = 0; i < items->count; i++) {
+		const struct gc_item *item = LIST_AT(struct gc_item, items, i);
+		uint64_t kept = g->kept;
+
+		if (remove_children(c, g, *item->row))
 			return -1;
+		if (g->kept == kept)
+			*LIST_AT(struct gc_item, &empty, empty.count++) = *item;
 	}
-	return remove_batch(c, g, kind, items);
+	return remove_batch(c, g, kind, &empty);
 }
 
 /* Named ones: all must exist, be deleted and old enough before any is touched. */
@@ -296,6 +329,22 @@ static int collect_on(struct ctx *c, struct gc *g, const struct cli_database *da
 	return failed;
 }
 
+static int open_artifacts(struct ctx *c, const struct cli_values *v, struct blob **root)
+{
+	const char *destination = v->text[OPTION_DESTINATION];
+	const char *default_root = v->text[OPTION_DEFAULT_ROOT];
+
+	if (!destination)
+		destination = arena_printf(c->arena, "%s/artifacts", v->text[OPTION_DATA_DIR]);
+	*root = blob_open(c, destination);
+	if (!*root)
+		return -1;
+	artifacts_configure(*root, destination, true);
+	if (default_root)
+		artifacts_configure_default(default_root, v->text[OPTION_DATA_DIR]);
+	return artifacts_configure_roots(c, v->text[OPTION_ROOTS], v->text[OPTION_DATA_DIR]);
+}
+
 int cli_gc(struct ctx *c, const struct cli_values *v)
 {
 	struct gc g = { .values = v, .before = INT64_MAX };
@@ -314,21 +363,26 @@ int cli_gc(struct ctx *c, const struct cli_values *v)
 				    v->text[OPTION_OLDER_THAN]);
 		g.before = clock_wall_ms() - age;
 	}
-	const char *destination = v->text[OPTION_DESTINATION];
-	if (!destination)
-		destination = arena_printf(c->arena, "%s/artifacts", v->text[OPTION_DATA_DIR]);
-	struct blob *root = blob_open(c, destination);
-	if (!root)
-		return -1;
-	artifacts_configure(root, destination, true);
-	int failed = cli_database_open(c, &o, &database);
-	if (!failed)
-		failed = collect_on(c, &g, &database);
-	cli_database_close(&database);
+	struct blob *root = NULL;
+	net_init();
+	int failed = open_artifacts(c, v, &root);
+	if (!failed) {
+		failed = cli_database_open(c, &o, &database);
+		if (!failed)
+			failed = collect_on(c, &g, &database);
+		cli_database_close(&database);
+	}
+	artifacts_close();
 	blob_close(root);
+	blob_shutdown();
 	if (g.removed || !failed)
 		printf("Removed %llu runs, models and experiments; %llu bytes of artifacts "
 		       "freed.\n",
 		       (unsigned long long)g.removed, (unsigned long long)g.freed);
+	if (!failed && g.kept)
+		return fail(c, TEMPORARILY_UNAVAILABLE,
+			    "%llu runs and models are kept, as their artifacts could not be removed; "
+			    "run it again when their stores can be reached.",
+			    (unsigned long long)g.kept);
 	return failed;
 }

@@ -26,10 +26,10 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.value = "URI", .unused = "the registry lives in the backend store", .help = "" },
 	[SERVE_DEFAULT_ARTIFACT_ROOT] = { .name = "default-artifact-root",
 		.env = "MLFLOW_DEFAULT_ARTIFACT_ROOT", .value = "URI",
-		.help = "Where new experiments keep their artifacts. By default "
-		        "mlflow-artifacts:/, which is this "
-		        "daemon; with --no-serve-artifacts the data directory's artifacts "
-		        "folder." },
+		.help = "Where new experiments keep their artifacts: mlflow-artifacts:/, "
+		        "s3://bucket/prefix, gs://bucket/prefix, a directory or file:// URI. By "
+		        "default mlflow-artifacts:/, which is this daemon; with "
+		        "--no-serve-artifacts the data directory's artifacts folder." },
 	[SERVE_SERVE_ARTIFACTS] = { .name = "serve-artifacts", .negation = "no-serve-artifacts",
 		.type = CLI_SWITCH, .env = "MLFLOW_SERVE_ARTIFACTS", .fallback = "1",
 		.help = "Store, hand out and list artifacts for clients." },
@@ -38,9 +38,28 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.help = "Serve artifacts and nothing else: all other routes answer 503." },
 	[SERVE_ARTIFACTS_DESTINATION] = { .name = "artifacts-destination",
 		.env = "MLFLOW_ARTIFACTS_DESTINATION", .value = "URI",
-		.help = "Where served artifacts are kept: a directory or file:// URI. By default "
-		        "artifacts/ in the "
-		        "data directory." },
+		.help = "Where served artifacts are kept: s3://bucket/prefix, gs://bucket/prefix, "
+		        "a directory or file:// URI. By default artifacts/ in the data directory." },
+	[SERVE_ARTIFACT_ROOTS] = { .name = "artifact-roots", .env = "CAPSTAN_ARTIFACT_ROOTS",
+		.value = "LIST",
+		.help = "In what, besides the artifact destination and the default artifact root, "
+		        "locations that clients name are served: comma-separated s3:// and gs:// "
+		        "(any bucket that the server's credentials reach), s3://bucket/prefix, "
+		        "gs://bucket/prefix, directories. By default s3://,gs://; with user "
+		        "accounts nothing." },
+	[SERVE_PRESIGNED_ONLY] = { .name = "artifacts-presigned-only", .type = CLI_SWITCH,
+		.env = "CAPSTAN_ARTIFACTS_PRESIGNED_ONLY", .fallback = "0",
+		.help = "No bytes of the artifact destination through this daemon: downloads are "
+		        "redirected to signed URLs of the store, uploads must be multipart ones. "
+		        "Needs s3:// or gs://." },
+	[SERVE_PRESIGNED_TTL] = { .env = "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",
+		.type = CLI_NUMBER, .value = "SECONDS", .fallback = "300", .min = 1, .max = 604800,
+		.help = "How long signed URLs of downloads are good." },
+	[SERVE_ARTIFACT_STALL] = { .name = "artifact-stall-seconds",
+		.env = "CAPSTAN_ARTIFACT_STALL_SECONDS", .type = CLI_NUMBER, .value = "SECONDS",
+		.fallback = "30", .min = 1, .max = 3600,
+		.help = "An artifact store that moves no byte for so long is asked again, and "
+		        "given up in the end." },
 	[SERVE_DATA_DIR] = { .name = "data-dir", .env = "CAPSTAN_DATA_DIR", .value = "DIR",
 		.fallback = "./capstan-data",
 		.help = "The daemon's directory: postgres/, artifacts/ and logs/. One daemon at "

@@ -242,6 +242,8 @@ static int work(struct ctx *c, void *arg)
 			    "The request waited too long; try again later.");
 	if (r->kind == KIND_BLOCKING)
 		return run_text(j);
+	if (r->kind == KIND_STREAM) /* it was permitted with its head */
+		return stream_decide(j);
 	/* What a client got wrong is said without a database, unless that must say first who asks. */
 	if (r->kind == KIND_WRITE)
 		got = prepare_write(j);
@@ -249,7 +251,7 @@ static int work(struct ctx *c, void *arg)
 		got = permit(j);
 	if (got < 0 || (got > 0 && r->kind == KIND_WRITE))
 		return got < 0 ? -1 : 0;
-	if (db_get(c, j->server->options.pool, HTTP_DB_WAIT_MS))
+	if ((!got || !route_of_proxy(r)) && db_get(c, j->server->options.pool, HTTP_DB_WAIT_MS))
 		return -1;
 	if (r->kind == KIND_WRITE)
 		return prepare_write(j) > 0 ? 0 : -1;
@@ -274,7 +276,6 @@ void dispatch_work(struct job *j)
 	struct ctx *c = &j->ctx;
 	enum route_kind kind = j->match.route->kind;
 	int result = work_run(c, work, j);
-
 	if (c->db) {
 		if (result)
 			db_recover(c);
@@ -306,6 +307,8 @@ int dispatch(struct job *j)
 		j->state = JOB_REPLY;
 		return run_text(j);
 	case KIND_STREAM:
+		if (stream_waits(j))
+			break;
 		if (stream_decide(j))
 			return -1;
 		return stream_begin(j);
@@ -343,9 +346,14 @@ void dispatch_hand_over(struct job *j)
 	case HAND_COMMITTER:
 		submit(j);
 		return;
+	case HAND_RECORDER:
+		if (!queue_push(j->server->record_queue, &j->node))
+			job_resume(j); /* the upload stands without */
+		return;
 	default:
 		j->queued_ms = clock_ms();
-		if (!queue_push(j->server->queue, &j->node))
+		if (!queue_push(route_of_stores(j->match.route) ? j->server->store_queue
+								: j->server->queue, &j->node))
 			too_busy(j, "Too many requests are waiting; try again later.");
 	}
 }
@@ -365,6 +373,7 @@ void dispatch_finish(struct job *j)
 		if (encode(j))
 			assert(j->ctx.error.code);
 		break;
+	case KIND_STREAM:
 	case KIND_STREAM_DB:
 		if (stream_begin(j))
 			assert(j->ctx.error.code);

@@ -32,6 +32,7 @@
 
 enum {
 	HTTP_WORKERS = 8,
+	HTTP_STORE_WORKERS = 8,         /* wait for artifact stores, so that others need not */
 	HTTP_EVENT_THREADS = 2,
 	/* Per connection, for the heads of request and reply. libmicrohttpd clears it all at each
 	   request, so it is resident: 10,000 idle clients must fit in 100 MB. */
@@ -45,6 +46,7 @@ enum {
 	HTTP_QUEUE_MS = 20000,          /* wait for a worker */
 	HTTP_DB_WAIT_MS = 5000,         /* wait for a database connection */
 	HTTP_STOP_MS = 10000,
+	HTTP_CUT_MS = 1500,             /* then, for those whose store was given up */
 	HTTP_FAREWELL_MS = 200,
 	HTTP_BLOCK = 64 << 10,          /* of a download, per write */
 };
@@ -95,6 +97,12 @@ struct http_server {
 	struct queue *queue;
 	pthread_t *workers;
 	unsigned worker_count;
+	struct queue *store_queue;      /* of requests that wait for artifact stores */
+	pthread_t store_workers[HTTP_STORE_WORKERS];
+	unsigned store_worker_count;
+	struct queue *record_queue;     /* of uploads in JOB_RECORD */
+	pthread_t recorder;
+	bool recording;
 	pthread_t sweeper;
 	bool sweeping;
 	unsigned port;
@@ -118,6 +126,7 @@ enum job_state {
 	JOB_BODY,                       /* a body is collected */
 	JOB_UPLOAD,                     /* a body goes to the transfer engine */
 	JOB_FINISH,                     /* it is whole, not yet durable */
+	JOB_RECORD,                     /* suspended: the recorder keeps what it was */
 	JOB_DISCARD,                    /* refused; what still comes is dropped */
 	JOB_CUT,                        /* the refusal was sent past libmicrohttpd; close soon */
 	JOB_AWAY,                       /* suspended, at a worker or the committer */
@@ -128,7 +137,7 @@ enum job_state {
 
 /* Who goes on with a job, once the event thread has let go of it: after work_run(), which
    touches the arena last. */
-enum job_hand { HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER };
+enum job_hand { HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER, HAND_RECORDER };
 
 struct job {
 	struct queue_node node;         /* first member */
@@ -161,6 +170,7 @@ struct job {
 	struct stream stream;
 	struct transfer *transfer;
 	struct transfer_head head;
+	bool cut;                       /* a download that failed after its head: it is in the log */
 	struct http_text text;
 	struct target form;             /* BLOCKING: the arguments of a posted one */
 	/* the reply */
@@ -213,7 +223,12 @@ int stream_decide(struct job *j) MUST_CHECK;
 int stream_push(struct job *j, const char *data, size_t *size) MUST_CHECK;
 int stream_finish(struct job *j) MUST_CHECK;
 int stream_open(struct job *j) MUST_CHECK;
+/* Has to be decided by a worker: an event thread must not wait for what it needs. */
+bool stream_waits(const struct job *j);
+/* The thread that keeps what uploads were, those that wait at one moment together. */
+void *stream_recorder(void *server);
 void stream_response(struct job *j, struct reply *r);
+void stream_digest(struct job *j, struct reply *r, const unsigned char *sha256);
 void stream_end(struct job *j);
 
 /* reply.c */

@@ -12,13 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "blob/blob.h"
 #include "db/db.h"
 #include "http.h"
 #include "registry/webhook_send.h"
 
 enum { THREADS = 16 };
 
-static const int statuses[] = { 200, 204, 206, 304, 400, 401, 403, 404, 405,
+static const int statuses[] = { 200, 204, 206, 304, 307, 400, 401, 403, 404, 405,
 				409, 413, 416, 429, 500, 501, 503, 507, 0 /* others */ };
 static const struct {
 	int64_t us;
@@ -231,6 +232,25 @@ static void pools(const struct http_server *s, struct buf *to)
 	}
 }
 
+static void stores(struct buf *to)
+{
+	struct blob_stats s;
+
+	if (!blob_stats(&s))
+		return;
+	number(to, "capstan_artifact_store_requests_total", "counter",
+	       "Requests to artifact stores on a network, retries included.", (double)s.requests);
+	number(to, "capstan_artifact_store_failures_total", "counter",
+	       "... that the network ended.", (double)s.failures);
+	number(to, "capstan_artifact_store_connects_total", "counter", "Connections made for them.",
+	       (double)s.connects);
+	number(to, "capstan_artifact_store_received_bytes_total", "counter", "Bytes received.",
+	       (double)s.bytes_in);
+	number(to, "capstan_artifact_store_sent_bytes_total", "counter", "Bytes sent.",
+	       (double)s.bytes_out);
+	number(to, "capstan_artifact_store_active", "gauge", "Requests going on.", s.active);
+}
+
 static void webhooks(struct buf *to)
 {
 	struct webhook_stats w;
@@ -295,8 +315,12 @@ void metrics_write(const struct http_server *s, struct buf *to)
 	       (double)atomic_load(&s->bodies));
 	number(to, "capstan_http_queue_length", "gauge", "Requests waiting for a worker.",
 	       (double)queue_length(s->queue));
+	number(to, "capstan_http_store_queue_length", "gauge",
+	       "Requests waiting for a worker that asks artifact stores.",
+	       (double)queue_length(s->store_queue));
 	number(to, "capstan_http_workers", "gauge", "Worker threads.", s->worker_count);
 	pools(s, to);
+	stores(to);
 	webhooks(to);
 	process(s, to);
 }

@@ -152,8 +152,15 @@ static int build(struct ctx *c, void *arg)
 	if (!r->response)
 		return 0;
 	reply_header(r, "Content-Type", j->content_type);
-	if (j->transfer && j->status == 200)
+	if (j->status == 307) {
+		reply_header(r, "Location", j->stream.redirect);
+		reply_header(r, "Cache-Control", "no-store");
+	}
+	if (j->transfer && j->status == 200) {
 		reply_header(r, "ETag", transfer_etag(j->transfer));
+		if (transfer_sha256(j->transfer))
+			stream_digest(j, r, transfer_sha256(j->transfer));
+	}
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "facts.h"
 #include "http.h"
+#include "places.h"
 #include "store/fact.h"
 #include "tracking/experiment.h"
 #include "tracking/validate.h"
@@ -415,31 +416,12 @@ static bool is_run_folder(const char *name, size_t size)
 	return size == RUN_ID && strspn(name, "0123456789abcdef") >= RUN_ID;
 }
 
-/* [workspaces/x/]<experiment id>/...: what follows the id, NULL: no experiment's. */
-static const char *below_experiment(struct need *n, const char *key, const char **experiment)
-{
-	static const char workspaces[] = "workspaces/";
-	size_t digits;
-
-	if (strncmp(key, workspaces, strlen(workspaces)) == 0) {
-		const char *slash = strchr(key + strlen(workspaces), '/');
-
-		if (slash)
-			key = slash + 1;
-	}
-	digits = strspn(key, "0123456789");
-	if (!digits || (key[digits] && key[digits] != '/'))
-		return NULL;
-	*experiment = arena_strndup(n->ctx->arena, key, digits);
-	return key + digits + (key[digits] == '/');
-}
-
 /* A path in a run's, model's or trace's folder is theirs; a deletion is judged by all that it may
    reach (CVE-2024-4263: and needs more than the right to write). */
 static int on_key(struct need *n, const char *key, enum auth_action action)
 {
 	bool whole = action == ACTION_MANAGE;
-	const char *experiment, *rest = below_experiment(n, key, &experiment);
+	const char *experiment, *rest = places_below_experiment(n->ctx, key, &experiment);
 	size_t first;
 
 	if (!rest) {
@@ -497,27 +479,61 @@ static int on_artifact(struct need *n, enum auth_action action)
 	return on_key(n, key, action);
 }
 
+static int on_places(struct need *n, const char *place, enum auth_action action, bool inside)
+{
+	int64_t ids[PLACES];
+	size_t count;
+	int got = places_experiments(n->ctx, place, inside, ids, &count);
+
+	for (size_t i = 0; got > 0 && i < count; i++)
+		add(n, AUTH_EXPERIMENT, number(n, ids[i]), action);
+	return got;
+}
+
 /* A place that a client chooses must not lie among the files of an experiment that he may not write
    to. */
 static int create_experiment(struct need *n)
 {
 	const char *place = given(n->job, "artifact_location");
 	const char *key, *experiment;
-	size_t size;
+	int got;
 
 	add(n, AUTH_EXPERIMENT, NULL, ACTION_NOT_DENIED);
 	if (!place || !*place)
 		return 1;
 	/* What is no place of ours the handler refuses, or nobody ever writes to. */
-	if (!tracking_experiment_location(n->ctx, place, &place)) {
-		size = strlen(place);
-		while (size && place[size - 1] == '/')
-			size--;
-		place = arena_strndup(n->ctx->arena, place, size);
-		if (!location_to_key(n->ctx, place, &key))
-			return below_experiment(n, key, &experiment)
-				? on_key(n, key, ACTION_UPDATE) : 1;
+	if (tracking_experiment_location(n->ctx, place, &place)) {
+		error_clear(n->ctx);
+		return 1;
 	}
+	place = places_trim(n->ctx, place);
+	got = on_places(n, place, ACTION_UPDATE, false);
+	if (got > 0 && !location_to_key(n->ctx, place, &key) &&
+	    places_below_experiment(n->ctx, key, &experiment))
+		got = on_key(n, key, ACTION_UPDATE);
+	if (got > 0)
+		error_clear(n->ctx);
+	return got;
+}
+
+/* What a version's source names in a bucket is read with the server's credentials, by whoever may read
+   the version: so whoever makes it must be allowed to read all that lies there. */
+static int on_source(struct need *n, const char *source)
+{
+	const char *place, *key;
+	int got;
+
+	if (location_remote(n->ctx, source, &place)) {
+		error_clear(n->ctx); /* nothing that is ever opened as a bucket */
+		return 1;
+	}
+	if (location_holds_root(n->ctx, place))
+		return denied(n);
+	got = on_places(n, place, ACTION_READ, true);
+	if (got <= 0)
+		return got;
+	if (!location_to_key(n->ctx, place, &key))
+		return on_key(n, key, ACTION_READ);
 	error_clear(n->ctx);
 	return 1;
 }
@@ -681,7 +697,7 @@ static int create_version(struct need *n)
 		got = on_each(n, FACT_LOGGED_MODEL, &model, 1, ACTION_READ, false);
 	if (got > 0 && uri.model_id)
 		got = on_each(n, FACT_LOGGED_MODEL, &uri.model_id, 1, ACTION_READ, false);
-	return got;
+	return got > 0 && source ? on_source(n, source) : got;
 }
 
 /* ---- rows ---- */
@@ -756,7 +772,7 @@ bool require_run_folders(struct job *j, struct requirements *ret)
 		error_clear(&j->ctx);
 		return false;
 	}
-	rest = below_experiment(&n, key, &experiment);
+	rest = places_below_experiment(&j->ctx, key, &experiment);
 	if (!rest || *rest)
 		return false;
 	add_in_experiment(&n, experiment, AUTH_RUN, ACTION_READ);

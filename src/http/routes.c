@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "absent.h"
+#include "artifacts/artifact.h"
 #include "base/arena.h"
 #include "handlers.h"
 
@@ -120,6 +121,22 @@ static void build(void)
 			at = (at + 1) % SLOTS;
 		slots[at] = (uint16_t)(i + 1);
 	}
+}
+
+bool route_of_proxy(const struct route *r)
+{
+	static const char proxy[] = "2.0/mlflow-artifacts/";
+
+	return strncmp(r->path, proxy, strlen(proxy)) == 0;
+}
+
+bool route_of_stores(const struct route *r)
+{
+	static const char runs[] = "2.0/mlflow/artifacts/";
+
+	return route_of_proxy(r) || strncmp(r->path, runs, strlen(runs)) == 0 ||
+	       (r->kind == KIND_STREAM_DB ? artifacts_redirect_downloads()
+					  : strstr(r->path, "}/artifacts/") != NULL);
 }
 
 bool route_of_accounts(const struct route *r)

@@ -53,6 +53,11 @@ struct route {
 extern const struct route routes[];
 extern const size_t route_count;
 
+/* One whose handler waits for artifact stores. */
+bool route_of_stores(const struct route *r);
+/* ... and that needs no database before that. */
+bool route_of_proxy(const struct route *r);
+
 /* One of users and roles. False for NULL. */
 bool route_of_accounts(const struct route *r);
 

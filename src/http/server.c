@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "blob/blob.h"
 
 static struct http_server *_Atomic current;
 
@@ -40,6 +41,36 @@ static void *worker(void *arg)
 	return NULL;
 }
 
+static void *store_worker(void *arg)
+{
+	struct http_server *s = arg;
+	struct queue_node *n;
+
+	while ((n = queue_pop(s->store_queue)))
+		dispatch_work((struct job *)n);
+	return NULL;
+}
+
+static int start_store_workers(struct ctx *c, struct http_server *s)
+{
+	char name[24];
+
+	s->store_queue = queue_new(LIMIT_QUEUE);
+	s->record_queue = queue_new(LIMIT_QUEUE);
+	if (!s->store_queue || !s->record_queue)
+		return fail(c, INTERNAL_ERROR, "No memory for the worker threads.");
+	s->recording = !thread_start(&s->recorder, "recorder", stream_recorder, s);
+	if (!s->recording)
+		return fail(c, INTERNAL_ERROR, "Cannot start worker threads: %s", strerror(errno));
+	for (; s->store_worker_count < HTTP_STORE_WORKERS; s->store_worker_count++) {
+		snprintf(name, sizeof(name), "store-%u", s->store_worker_count);
+		if (thread_start(&s->store_workers[s->store_worker_count], name, store_worker, s))
+			return fail(c, INTERNAL_ERROR, "Cannot start worker threads: %s",
+				    strerror(errno));
+	}
+	return 0;
+}
+
 static int start_workers(struct ctx *c, struct http_server *s)
 {
 	unsigned count = s->options.workers;
@@ -55,13 +86,23 @@ static int start_workers(struct ctx *c, struct http_server *s)
 			return fail(c, INTERNAL_ERROR, "Cannot start worker threads: %s",
 				    strerror(errno));
 	}
-	return 0;
+	return start_store_workers(c, s);
 }
 
 static void stop_workers(struct http_server *s)
 {
 	if (s->queue)
 		queue_close(s->queue);
+	if (s->store_queue)
+		queue_close(s->store_queue);
+	if (s->record_queue)
+		queue_close(s->record_queue);
+	if (s->recording)
+		pthread_join(s->recorder, NULL);
+	for (unsigned i = 0; i < s->store_worker_count; i++)
+		pthread_join(s->store_workers[i], NULL);
+	queue_free(s->store_queue);
+	queue_free(s->record_queue);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		pthread_join(s->workers[i], NULL);
 	queue_free(s->queue);
@@ -314,6 +355,12 @@ void http_server_stop(struct http_server *s)
 	/* Busy clients of kept connections learn by "Connection: close" in one more answer. */
 	nanosleep(&(struct timespec){ .tv_nsec = HTTP_FAREWELL_MS * 1000000L }, NULL);
 	if (!wait_until_zero(&s->jobs, HTTP_STOP_MS)) {
+		/* Those that wait for a store that does not answer can still be told so. */
+		if (s->options.transfers)
+			transfer_engine_cut(s->options.transfers);
+		blob_stop();
+	}
+	if (!wait_until_zero(&s->jobs, HTTP_CUT_MS)) {
 		log_event(LOG_WARN, "requests cut at shutdown", "count",
 			  log_fmt("%u", atomic_load(&s->jobs)), NULL);
 		connections_cut(s);
@@ -321,6 +368,8 @@ void http_server_stop(struct http_server *s)
 	/* libmicrohttpd must not be stopped with suspended connections. Who works on them has
 	   deadlines of his own. */
 	queue_close(s->queue);
+	queue_close(s->store_queue);
+	queue_close(s->record_queue);
 	if (!wait_until_zero(&s->suspended, 2 * HTTP_STOP_MS)) {
 		log_event(LOG_ERROR, "requests hang at shutdown", "count",
 			  log_fmt("%u", atomic_load(&s->suspended)), NULL);

@@ -9,7 +9,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "artifacts/artifact.h"
+#include "artifacts/digest.h"
 #include "base/arena.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "db/db.h"
 #include "disposition.h"
 
 static const char *query(const struct stream_request *r, const char *name)
@@ -30,6 +35,24 @@ static const char *path_field(const struct stream_request *r, const char *name)
 	return NULL;
 }
 
+static const char *header(const struct stream_request *r, const char *name)
+{
+	return job_header(r->owner, name);
+}
+
+static bool wants_digest(const struct job *j)
+{
+	const struct stream_request r = { .header = header, .owner = (void *)(uintptr_t)j };
+
+	return digest_wanted(&r);
+}
+
+bool stream_waits(const struct job *j)
+{
+	return j->match.route->method == METHOD_GET &&
+	       (artifacts_redirect_downloads() || wants_digest(j));
+}
+
 /* Headers are libmicrohttpd's memory; a worker may read them while the connection is suspended. */
 int stream_decide(struct job *j)
 {
@@ -43,6 +66,7 @@ int stream_decide(struct job *j)
 		.if_range = job_header(j, "If-Range"),
 		.content_length = j->length,
 		.content_type = job_header(j, "Content-Type"),
+		.header = header,
 		.owner = j,
 	};
 	r->path = path_field(r, "path");
@@ -53,6 +77,8 @@ int stream_decide(struct job *j)
 	if (j->stream.kind == STREAM_UPLOAD && j->stream.limit && j->length > j->stream.limit)
 		return fail(&j->ctx, PAYLOAD_TOO_LARGE, "The upload is larger than %lld bytes.",
 			    (long long)j->stream.limit);
+	if (j->stream.kind == STREAM_DOWNLOAD && !j->stream.redirect && wants_digest(j))
+		digest_find(&j->ctx, &j->stream);
 	return 0;
 }
 
@@ -73,6 +99,11 @@ int stream_begin(struct job *j)
 	bool download = j->stream.kind == STREAM_DOWNLOAD;
 
 	assert(download == (j->match.route->method == METHOD_GET));
+	if (j->stream.redirect) {
+		j->status = 307;
+		j->state = JOB_REPLY;
+		return 0;
+	}
 	if (engine)
 		j->transfer = transfer_begin(engine, &j->stream, wake, j);
 	if (!j->transfer)
@@ -128,10 +159,65 @@ int stream_finish(struct job *j)
 	case TRANSFER_DONE:
 		j->status = 200;
 		j->state = JOB_REPLY;
+		if (transfer_sha256(j->transfer) && j->server->options.pool) {
+			j->state = JOB_RECORD;
+			j->hand = HAND_RECORDER;
+		}
 		return 0;
 	default:
 		return failed(j);
 	}
+}
+
+enum { RECORDS = 256 };
+
+static int record(struct ctx *c, void *arg)
+{
+	struct digest_made made[RECORDS];
+	struct queue_node *n = arg;
+	size_t count = 0;
+
+	for (; n; n = n->next) {
+		struct job *j = (struct job *)n;
+
+		made[count++] = (struct digest_made){ &j->stream, j->transfer };
+	}
+	digest_keep(c, made, count);
+	return 0;
+}
+
+static size_t weigh(const struct queue_node *n)
+{
+	(void)n;
+	return 1;
+}
+
+void *stream_recorder(void *server)
+{
+	struct http_server *s = server;
+	struct queue_node *first, *next;
+	size_t count;
+
+	while ((first = queue_pop_many(s->record_queue, RECORDS, RECORDS, weigh, &count))) {
+		struct ctx c = { .arena = arena_new(LIMIT_BODY) };
+
+		if (c.arena && work_run(&c, record, first) && c.db)
+			db_recover(&c);
+		if (c.db)
+			db_put(&c, s->options.pool);
+		arena_free(c.arena);
+		for (; first; first = next) {
+			next = first->next;
+			job_resume((struct job *)first);
+		}
+	}
+	return NULL;
+}
+
+void stream_digest(struct job *j, struct reply *r, const unsigned char *sha256)
+{
+	reply_header(r, "Repr-Digest", digest_repr(&j->ctx, sha256));
+	reply_header(r, "Digest", digest_plain(&j->ctx, sha256));
 }
 
 int stream_open(struct job *j)
@@ -147,6 +233,19 @@ int stream_open(struct job *j)
 		j->state = JOB_REPLY;
 		return 0;
 	}
+}
+
+/* The status is out already: the client learns it by the missing end, the operator here. */
+static void cut(struct job *j)
+{
+	const struct error *e = transfer_error(j->transfer);
+
+	if (j->cut)
+		return;
+	j->cut = true;
+	log_event(LOG_ERROR, "download cut", "id", j->ctx.request_id, "target",
+		  log_fmt("%.300s", j->raw), "error", error_name(e->code), "message", e->message,
+		  "detail", e->detail, NULL);
 }
 
 static ssize_t pull(void *cls, uint64_t position, char *out, size_t size)
@@ -169,6 +268,7 @@ static ssize_t pull(void *cls, uint64_t position, char *out, size_t size)
 	case TRANSFER_DONE:
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	default:
+		cut(j);
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	}
 }
@@ -221,6 +321,8 @@ void stream_response(struct job *j, struct reply *r)
 	reply_header(r, "Content-Type", safe_type(h->content_type));
 	reply_header(r, "Content-Security-Policy", "sandbox; default-src 'none'");
 	reply_header(r, "Accept-Ranges", "bytes");
+	if (h->digest)
+		stream_digest(j, r, j->stream.sha256);
 	if (h->status == 206) {
 		snprintf(range, sizeof(range), "bytes %llu-%llu/%llu", (unsigned long long)h->first,
 			 (unsigned long long)(h->first + h->length - 1),

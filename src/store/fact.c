@@ -9,7 +9,7 @@
 #include "base/id.h"
 #include "db/db.h"
 
-enum { FACT_RUNS, FACT_MODELS, FACT_EXPERIMENT, FACT_REGISTERED_MODEL };
+enum { FACT_RUNS, FACT_MODELS, FACT_EXPERIMENT, FACT_REGISTERED_MODEL, FACT_PLACES };
 
 /* place: which of those asked for. */
 static const struct stmt stmts[] = {
@@ -25,6 +25,10 @@ static const struct stmt stmts[] = {
 		"SELECT id AS experiment FROM experiments WHERE name = $1" },
 	[FACT_REGISTERED_MODEL] = { "fact_registered_model", "t",
 		"SELECT prompt FROM registered_models WHERE name = $1" },
+	[FACT_PLACES] = { "fact_places", "Tti",
+		"SELECT id AS experiment FROM experiments"
+		" WHERE rtrim(artifact_location, '/') = ANY($1)"
+		" OR starts_with(artifact_location, $2) ORDER BY id LIMIT $3" },
 };
 
 struct fact {
@@ -96,4 +100,19 @@ int store_fact_registered_model(struct ctx *c, const char *name, bool *prompt)
 	if (found > 0)
 		*prompt = *f.prompt;
 	return found;
+}
+
+int store_fact_experiments_at(struct ctx *c, const char *const *texts, size_t text_count,
+			      const char *inside, size_t most, int64_t *ids, size_t *count)
+{
+	struct list found = { 0 };
+
+	if (db_list(c, &stmts[FACT_PLACES],
+		    ARGS(TEXTS(texts, text_count), TEXT(inside), BIGINT((int64_t)most + 1)),
+		    &fact_record, &found))
+		return -1;
+	*count = found.count;
+	for (size_t i = 0; i < found.count && i < most; i++)
+		ids[i] = *LIST_AT(struct fact, &found, i)->experiment;
+	return 0;
 }

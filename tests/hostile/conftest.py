@@ -51,7 +51,7 @@ def run_to_the_end(daemon):
 
 @pytest.fixture(scope="session")
 def server():
-    yield from run_to_the_end(capstan_server.Server("--enable-workspaces", env=webhook_receiver.ENVIRONMENT))
+    yield from run_to_the_end(capstan_server.Server("--enable-workspaces", "--artifact-roots", "s3://named-bucket", env=webhook_receiver.ENVIRONMENT))
 
 
 @pytest.fixture(scope="session")

@@ -300,3 +300,31 @@ def test_versions_of_what_may_not_be_read(victim, own, reader):
                 assert MARK.encode() not in got.body or got.status >= 400, (source, ids, got)
             uri = reader.get("model-versions/get-download-uri", {"name": name, "version": version}).json.get("artifact_uri", "")
             assert victim.run not in uri, (source, ids, uri)
+
+
+def test_places_in_buckets(victim, own, reader):
+    """An experiment in a bucket: nobody makes one in it, or reads it as a version of his own, who may not do that with it."""
+    bucket = unique("s3://bucket")
+    made = victim.client.good("experiments/create", {"name": unique(), "artifact_location": f"{bucket}/team/x/"})["experiment_id"]
+    mine = victim.client.good("experiments/create", {"name": unique(), "artifact_location": f"{bucket}/team/mine"})["experiment_id"]
+    victim.client.good("/api/3.0/mlflow/users/permissions/grant", {
+        "username": "hostile-reader", "resource_type": "experiment", "resource_id": mine, "permission": "EDIT"})
+    for place, status in ((f"{bucket}/team/x", 403), (f"{bucket}/team/x/", 403), (f"{bucket}/team/x/sub", 403), (f"{bucket}/team/x/a/b/", 403),
+                          (f"{bucket}/team/xy", 200), (f"{bucket}/team", 200), (f"{bucket}/team/mine/sub", 200), ("s3://other-bucket/team/x", 200)):
+        reply = reader.post("experiments/create", {"name": unique(), "artifact_location": place})
+        assert reply.status == status, (place, reply)
+        if reply.status == 200:
+            reader.good("experiments/delete", {"experiment_id": reply.json["experiment_id"]})
+    name = unique("bucket")
+    reader.good("registered-models/create", {"name": name})
+    for source, status in ((f"{bucket}/team/x/run/artifacts", 403), (f"{bucket}/team/x", 403), (f"{bucket}/team", 403), (bucket, 403), (f"{bucket}/team/mine/m", 200),
+                           (f"{bucket}/elsewhere", 200)):
+        reply = reader.post("model-versions/create", {"name": name, "source": source})
+        assert reply.status == status, (source, reply)
+        # Nothing in buckets is served that the operator did not name.
+        if reply.status == 200:
+            got = reader.get("/model-versions/get-artifact", {"name": name, "version": reply.json["model_version"]["version"], "path": "f"})
+            assert got.status == 501, got
+    run = reader.good("runs/create", {"experiment_id": mine})["run"]["info"]["run_id"]
+    assert reader.get("artifacts/list", {"run_id": run}).status == 501
+    assert made

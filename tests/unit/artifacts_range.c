@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "blob/blob.h"
 #include "../../src/artifacts/mime.h"
 #include "../../src/artifacts/range.h"
 
@@ -114,12 +115,42 @@ static void test_types(void **state)
 			fail_msg("%s -> %s", types[i].name, mime_type(types[i].name));
 }
 
+static void test_want(void **state)
+{
+	static const struct {
+		const char *header;
+		bool any, suffix;
+		uint64_t first, length;
+	} wants[] = {
+		{ NULL, false, false, 0, 0 },
+		{ "bytes=0-0", true, false, 0, 1 },
+		{ "bytes=5-9", true, false, 5, 5 },
+		{ "bytes=5-", true, false, 5, 0 },
+		{ "bytes=-9", true, true, 0, 9 },
+		{ "bytes=-0", false, false, 0, 0 },
+		{ "bytes=9-5", false, false, 0, 0 },
+		{ "bytes=0-1,5-6", false, false, 0, 0 },
+		{ "items=0-1", false, false, 0, 0 },
+		{ "bytes=0-99999999999999999999", true, false, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++) {
+		struct blob_want w = { 0 };
+
+		assert_int_equal(range_want(wants[i].header, &w), wants[i].any);
+		assert_true(w.first == wants[i].first && w.length == wants[i].length &&
+			    w.suffix == wants[i].suffix);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_want),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

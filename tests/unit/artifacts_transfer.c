@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -367,6 +368,8 @@ struct slow {
 
 static atomic_int slow_fail_at; /* which call fails, counted down; < 0 none */
 static atomic_int slow_open;
+static struct blob_want slow_wanted;
+static atomic_int slow_nudges; /* writes of nothing */
 static const struct blob_ops slow_ops;
 
 static void *slow_call(void *arg)
@@ -413,12 +416,13 @@ static int slow_read_open(struct ctx *c, struct blob *b, const char *key,
 			  const struct blob_want *want, struct blob_ready ready,
 			  struct blob_reader **ret, struct blob_info *info)
 {
-	(void)b, (void)want;
-	if (atomic_fetch_sub(&slow_fail_at, 1) == 0)
-		return fail_because(c, IO_ERROR, "test", "on command");
+	(void)b;
+	if (*ret == NULL) {
+		slow_wanted = want ? *want : (struct blob_want){ 0 };
+		*ret = &slow_new(ready)->reader;
+	}
 	*info = (struct blob_info){ .size = (uint64_t)atoll(key), .modified = -1 };
-	*ret = &slow_new(ready)->reader;
-	return 0;
+	return slow_wait(c, (struct slow *)*ret);
 }
 
 static int slow_read(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
@@ -449,9 +453,11 @@ static int slow_write_begin(struct ctx *c, struct blob *b, const struct blob_tar
 static int slow_write(struct ctx *c, struct blob_writer *w, const void *data, size_t n,
 		      size_t *taken)
 {
-	int rc = slow_wait(c, (struct slow *)w);
+	int rc = n ? slow_wait(c, (struct slow *)w) : 0;
 
 	(void)data;
+	if (!n)
+		atomic_fetch_add(&slow_nudges, 1);
 	*taken = rc ? 0 : n < 70000 ? n : 70000;
 	return rc;
 }
@@ -521,6 +527,164 @@ static void test_failures(void **state)
 	atomic_store(&slow_fail_at, -1);
 }
 
+/* What will be read is said to the store, before anybody knows how much there is. */
+static void test_want(void **state)
+{
+	struct transfer_head head;
+
+	(void)state;
+	assert_int_equal(download("600000", SIZE_MAX, 50000, "bytes=1000-1999", &head), 1000);
+	assert_int_equal(slow_wanted.first, 1000);
+	assert_int_equal(slow_wanted.length, 1000);
+	assert_int_equal(download("600000", SIZE_MAX, 50000, "bytes=-7", &head), 7);
+	assert_true(slow_wanted.suffix && slow_wanted.length == 7);
+	assert_int_equal(download("600000", SIZE_MAX, 50000, NULL, &head), 600000);
+	assert_int_equal(slow_wanted.length, 0);
+}
+
+/* A client that pauses does not hold up what the store was given already. */
+static void test_nudge(void **state)
+{
+	struct stream what = { .kind = STREAM_UPLOAD, .key = "x", .size = -1 };
+	struct client s;
+	struct transfer *t;
+	char data[1000] = "";
+	size_t taken;
+
+	(void)state;
+	client_init(&s);
+	t = transfer_begin(engine, &what, wake, &s);
+	while (transfer_push(t, data, sizeof(data), &taken) == TRANSFER_WAIT)
+		suspend(&s, t);
+	atomic_store(&slow_nudges, 0);
+	for (int i = 0; i < 5000 && !atomic_load(&slow_nudges); i++) {
+		transfer_arm(t);
+		usleep(1000);
+	}
+	assert_true(atomic_load(&slow_nudges) > 0);
+	transfer_close(t);
+	client_done(&s);
+}
+
+/* At the end of the process: what waits for a store fails, its socket side is woken. */
+static void test_cut_by_the_engine(void **state)
+{
+	struct stream what = { .kind = STREAM_UPLOAD, .key = "x", .size = -1 };
+	struct client s;
+	struct transfer *t;
+	char data[1000] = "";
+	size_t taken;
+
+	(void)state;
+	client_init(&s);
+	t = transfer_begin(engine, &what, wake, &s);
+	while (transfer_push(t, data, sizeof(data), &taken) == TRANSFER_WAIT)
+		suspend(&s, t);
+	transfer_engine_cut(engine);
+	while (transfer_push(t, data, sizeof(data), &taken) != TRANSFER_FAILED)
+		usleep(1000);
+	assert_int_equal(transfer_error(t)->code, TEMPORARILY_UNAVAILABLE);
+	transfer_close(t);
+	client_done(&s);
+}
+
+/* ---- SHA-256 ---- */
+
+/* Of byte(0) ... byte(size - 1). */
+static const unsigned char *sha256_of(size_t size)
+{
+	static unsigned char sum[TRANSFER_SHA256];
+	unsigned char *data = malloc(size);
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (unsigned char)byte(i);
+	assert_true(EVP_Digest(data, size, sum, NULL, EVP_sha256(), NULL));
+	free(data);
+	return sum;
+}
+
+static struct transfer *sent(struct stream *what, struct client *s, enum transfer_state *state)
+{
+	struct transfer *t = transfer_begin(engine, what, wake, s);
+	char data[5000];
+
+	for (size_t at = 0; at < 300000;) {
+		size_t taken;
+
+		for (size_t i = 0; i < sizeof(data); i++)
+			data[i] = byte(at + i);
+		if (transfer_push(t, data, sizeof(data) < 300000 - at ? sizeof(data) : 300000 - at,
+				  &taken) == TRANSFER_WAIT)
+			suspend(s, t);
+		at += taken;
+	}
+	while ((*state = transfer_finish(t)) == TRANSFER_WAIT)
+		suspend(s, t);
+	return t;
+}
+
+static void test_digest(void **unused)
+{
+	struct stream what = { .kind = STREAM_UPLOAD, .key = "sum/file", .size = -1 };
+	enum transfer_state state;
+	struct transfer_head head;
+	struct transfer *t;
+	struct client s;
+	char *data = malloc(300000);
+	size_t at = 0, got;
+
+	(void)unused;
+	client_init(&s);
+	t = sent(&what, &s, &state);
+	assert_int_equal(state, TRANSFER_DONE);
+	assert_memory_equal(transfer_sha256(t), sha256_of(300000), TRANSFER_SHA256);
+	assert_int_equal(transfer_size(t), 300000);
+	what = (struct stream){ .kind = STREAM_DOWNLOAD, .key = "sum/file", .digest = true,
+				.made_size = 300000 };
+	memcpy(what.sha256, transfer_sha256(t), TRANSFER_SHA256);
+	strcpy(what.made_etag, transfer_etag(t));
+	transfer_close(t);
+
+	/* Announced and right; announced and wrong: what was there stays. */
+	for (int wrong = 0; wrong < 2; wrong++) {
+		struct stream again = { .kind = STREAM_UPLOAD, .key = wrong ? "sum/file" : "sum/other",
+					.size = 300000, .digest = true };
+
+		memcpy(again.sha256, what.sha256, TRANSFER_SHA256);
+		again.sha256[31] ^= (unsigned char)wrong;
+		t = sent(&again, &s, &state);
+		assert_int_equal(state, wrong ? TRANSFER_FAILED : TRANSFER_DONE);
+		if (wrong)
+			assert_int_equal(transfer_error(t)->code, INVALID_PARAMETER_VALUE);
+		transfer_close(t);
+	}
+
+	/* One that is no longer what it was: its last bytes do not come. */
+	for (int wrong = 0; wrong < 2; wrong++) {
+		what.sha256[0] ^= (unsigned char)wrong;
+		t = transfer_begin(engine, &what, wake, &s);
+		while (transfer_open(t, &head) == TRANSFER_WAIT)
+			suspend(&s, t);
+		assert_true(head.digest);
+		for (at = 0; (state = transfer_pull(t, data, 300000, &got)) != TRANSFER_DONE &&
+			     state != TRANSFER_FAILED; at += got) {
+			if (state == TRANSFER_WAIT)
+				suspend(&s, t);
+		}
+		assert_int_equal(state, wrong ? TRANSFER_FAILED : TRANSFER_DONE);
+		assert_true(wrong ? at < 300000 : at == 300000);
+		transfer_close(t);
+	}
+	strcpy(what.made_etag, "\"another\"");
+	t = transfer_begin(engine, &what, wake, &s);
+	while (transfer_open(t, &head) == TRANSFER_WAIT)
+		suspend(&s, t);
+	assert_false(head.digest);
+	transfer_close(t);
+	client_done(&s);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -530,6 +694,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_digest, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_want, setup_slow, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_nudge, setup_slow, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_cut_by_the_engine, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_slow, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_failures, setup_slow, teardown_slow),
 	};

@@ -154,6 +154,7 @@ static void test_methods(void **state)
 static void test_metrics_text(void **state)
 {
 	struct http_server s = { .queue = queue_new(4),
+				 .store_queue = queue_new(4),
 				 .worker_count = 8,
 				 .started_ms = 1700000000000 };
 	struct arena *a = arena_new(4 << 20);
@@ -186,6 +187,7 @@ static void test_metrics_text(void **state)
 		assert_true(*line == '#' || strncmp(line, "capstan_", 8) == 0 ||
 			    strncmp(line, "process_", 8) == 0);
 	queue_free(s.queue);
+	queue_free(s.store_queue);
 	arena_free(a);
 }
 
