@@ -52,12 +52,9 @@ bool s3_is_passing(int status, const char *code);
 
 /* The text of the first element of that name, at any depth; NULL: none. In c's arena. */
 const char *s3_xml_text(struct ctx *c, const char *xml, size_t size, const char *element);
-/* Calls each() for every element of that name (below the root) with its children's texts, found by name through get().
-   -1: no XML (error set) or each() failed. */
-struct s3_xml;
-const char *s3_xml_get(const struct s3_xml *x, const char *child);
-int s3_xml_each(struct ctx *c, const char *xml, size_t size, const char *element,
-                int (*each)(struct ctx *c, void *arg, const struct s3_xml *x), void *arg) MUST_CHECK;
+/* An answer whose root element has that name: a proxy's page for people is none. */
+struct net_xml;
+int s3_xml_read(struct ctx *c, const char *xml, size_t size, const char *name, const struct net_xml **root) MUST_CHECK;
 
 /* ---- s3_list.c ---- */
 int s3_stat(struct ctx *c, struct blob *b, const char *key, struct blob_info *ret) MUST_CHECK;

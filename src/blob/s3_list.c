@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/utf8.h"
+#include "net/xml.h"
 #include "s3_list.h"
 
 enum {
@@ -60,16 +61,21 @@ static int give(struct ctx *c, const struct reading *r, const char *key, bool co
 	return r->pages->each(c, r->pages->arg, r->encoded ? s3_decode(c, key) : key, common, size);
 }
 
-static int on_object(struct ctx *c, void *arg, const struct s3_xml *x)
+static int give_all(struct ctx *c, const struct reading *r, const struct net_xml *page)
 {
-	const char *size = s3_xml_get(x, "Size");
+	for (const struct net_xml *x = page->child; x; x = x->next) {
+		const char *size = net_xml_text(x, "Size");
+		int rc = 0;
 
-	return give(c, arg, s3_xml_get(x, "Key"), false, size ? strtoull(size, NULL, 10) : 0);
-}
-
-static int on_common(struct ctx *c, void *arg, const struct s3_xml *x)
-{
-	return give(c, arg, s3_xml_get(x, "Prefix"), true, 0);
+		if (!strcmp(x->name, "Contents"))
+			rc = give(c, r, net_xml_text(x, "Key"), false,
+			          size ? strtoull(size, NULL, 10) : 0);
+		else if (!strcmp(x->name, "CommonPrefixes"))
+			rc = give(c, r, net_xml_text(x, "Prefix"), true, 0);
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 static int read_page(struct ctx *c, void *arg)
@@ -78,22 +84,23 @@ static int read_page(struct ctx *c, void *arg)
 	struct remote_request q = { .method = "GET", .query = query_of(c, p) };
 	struct reading reading = { .pages = p };
 	struct remote_reply got;
+	const struct net_xml *page;
 	const char *text, *token;
 
-	if (remote_perform(c, &p->s->remote, &q, &got))
+	if (remote_perform(c, &p->s->remote, &q, &got)
+	    || s3_xml_read(c, got.reply.body, got.reply.size, "ListBucketResult", &page))
 		return -1;
-	text = s3_xml_text(c, got.reply.body, got.reply.size, "EncodingType");
+	text = net_xml_text(page, "EncodingType");
 	reading.encoded = text && !strcmp(text, "url");
-	if (s3_xml_each(c, got.reply.body, got.reply.size, "Contents", on_object, &reading)
-	    || s3_xml_each(c, got.reply.body, got.reply.size, "CommonPrefixes", on_common, &reading))
+	if (give_all(c, &reading, page))
 		return -1;
-	text = s3_xml_text(c, got.reply.body, got.reply.size, "IsTruncated");
+	text = net_xml_text(page, "IsTruncated");
 	p->more = text && !strcmp(text, "true");
 	if (p->page_end && p->page_end(c, p->arg))
 		return -1;
 	if (!p->more)
 		return 0;
-	token = s3_xml_text(c, got.reply.body, got.reply.size, "NextContinuationToken");
+	token = net_xml_text(page, "NextContinuationToken");
 	if (!token || !*token || strlen(token) >= sizeof(p->token) || !strcmp(token, p->token))
 		return fail(c, TEMPORARILY_UNAVAILABLE, "The artifact store's list does not go on: its "
 		            "continuation token is missing or the one before");

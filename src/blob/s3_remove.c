@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/crc32c.h"
+#include "net/xml.h"
 #include "base/utf8.h"
 #include "s3_list.h"
 
@@ -95,14 +96,12 @@ static void note_failure(struct removal *r, struct item *it, const char *code, c
 	copy(r->key, sizeof(r->key), it->key);
 }
 
-static int on_error(struct ctx *c, void *arg, const struct s3_xml *x)
+static void note_error(struct removal *r, const struct net_xml *x)
 {
-	struct removal *r = arg;
-	const char *key = s3_xml_get(x, "Key"), *code = s3_xml_get(x, "Code");
+	const char *key = net_xml_text(x, "Key"), *code = net_xml_text(x, "Code");
 
-	(void)c;
 	if (!key || !code || !strcmp(code, "NoSuchKey"))
-		return 0;
+		return;
 	for (size_t i = 0; i < r->count; i++) {
 		struct item *it = &r->items[i];
 
@@ -110,9 +109,8 @@ static int on_error(struct ctx *c, void *arg, const struct s3_xml *x)
 			continue;
 		it->again = s3_is_passing(200, code);
 		if (!it->again)
-			note_failure(r, it, code, s3_xml_get(x, "Message"));
+			note_failure(r, it, code, net_xml_text(x, "Message"));
 	}
-	return 0;
 }
 
 static const char *base64(struct ctx *c, const unsigned char *data, size_t n)
@@ -146,6 +144,7 @@ static int remove_many(struct ctx *c, struct removal *r)
 	struct buf body = BUF(c->arena, BODY);
 	struct net_header headers[3] = { { "Content-Type", "application/xml" } };
 	struct remote_request q = { .method = "POST", .query = "delete=", .headers = headers };
+	const struct net_xml *answer;
 	struct remote_reply got;
 	size_t count = 0;
 
@@ -167,9 +166,14 @@ static int remove_many(struct ctx *c, struct removal *r)
 	q.body = body.data;
 	q.size = body.size;
 	q.header_count = 1 + add_checksums(c, r->s, &body, headers + 1);
-	if (remote_perform(c, &r->s->remote, &q, &got))
+	if (remote_perform(c, &r->s->remote, &q, &got)
+	    || s3_xml_read(c, got.reply.body, got.reply.size, "DeleteResult", &answer))
 		return -1;
-	return s3_xml_each(c, got.reply.body, got.reply.size, "Error", on_error, r);
+	for (const struct net_xml *x = answer->child; x; x = x->next) {
+		if (!strcmp(x->name, "Error"))
+			note_error(r, x);
+	}
+	return 0;
 }
 
 static bool any_again(const struct removal *r)
