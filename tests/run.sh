@@ -147,6 +147,9 @@ need packages sh tools/packages.sh install run build test
 need python sh tools/venv.sh 3.17.2
 need python-old sh tools/venv.sh 2.22.0
 python=$(sh tools/venv.sh 3.17.2)
+need vectors sh tools/vectors.sh
+CAPSTAN_VECTORS=$(sh tools/vectors.sh)
+export CAPSTAN_VECTORS
 need build-release build release
 ctest_step release
 pytest_step api-private -- tests/api $full_flag
@@ -171,6 +174,16 @@ need others-clients sh tools/clients.sh
 usual=$python
 python=$(sh tools/venv.sh clients)
 pytest_step clients -- tests/clients
+python=$usual
+need stores sh tools/stores.sh
+need python-stores sh tools/venv.sh stores
+python=$(sh tools/venv.sh stores)
+pytest_step stores -- tests/stores
+# They wait more than they compute.
+pytest_step artifacts -- tests/artifacts -n 3 --dist loadfile $full_flag
+pytest_step artifacts-sanitize CAPSTAN_BINARY="$root/build/sanitize/capstan" CAPSTAN_TEST_SLOW=4 CAPSTAN_TEST_STORES=versitygw,gcs -- \
+	tests/artifacts -n 3 --dist loadfile --ignore=tests/artifacts/test_memory.py --deselect tests/artifacts/test_clients.py::test_models \
+	-k "not minio and not 300_mib and not many_objects and not refresh and not old_keys and not for_good"
 python=$usual
 one_step checks sh tests/checks.sh build/release/capstan
 # Faults and attacks: on the build that sees every memory error, and on the one that users run.

@@ -5,9 +5,10 @@
 # A Python environment with one pinned MLflow client and what the tests and examples need; made once, outside of the
 # repository. Prints its interpreter.
 #
-#   sh tools/venv.sh [3.17.2|2.22.0|clients]
+#   sh tools/venv.sh [3.17.2|2.22.0|clients|stores]
 #
 # clients: 3.17.2 with the programs of others that speak to it
+# stores: 3.17.2 with the object stores' own clients
 set -eu
 
 version=${1:-3.17.2}
@@ -17,6 +18,10 @@ case $version in
 clients)
 	version=3.17.2
 	more='mlflow-export-import==1.2.0 tabulate==0.9.0 optuna==5.0.0 optuna-integration==5.0.0 scikit-learn pytest requests psycopg2-binary'
+	;;
+stores)
+	version=3.17.2
+	more='boto3==1.44.5 google-cloud-storage==3.17.1 PyJWT==2.15.1 cryptography==50.0.2 pytest-xdist==3.8.0 scikit-learn pytest requests psycopg2-binary'
 	;;
 *)
 	echo "venv.sh: no such environment: $version" >&2
