@@ -117,6 +117,19 @@ static bool clean(const char *text)
 	return true;
 }
 
+/* Keys have no such segments, and stores resolve them, each in its way. */
+static bool has_dots(const char *path)
+{
+	while (*path) {
+		size_t n = strcspn(path, "/");
+
+		if ((n == 1 && *path == '.') || (n == 2 && !strncmp(path, "..", 2)))
+			return true;
+		path += n + (path[n] == '/');
+	}
+	return false;
+}
+
 int remote_parse(struct ctx *c, struct remote *r, const char *uri)
 {
 	const char *bucket = strstr(uri, "://");
@@ -128,6 +141,15 @@ int remote_parse(struct ctx *c, struct remote *r, const char *uri)
 		            "and '#'", uri);
 	bucket += 3;
 	prefix = bucket + strcspn(bucket, "/");
+	/* Not repeated: it may be a password. */
+	if (memchr(bucket, '@', (size_t)(prefix - bucket)))
+		return fail(c, INVALID_PARAMETER_VALUE,
+		            "Invalid artifact location: it has an '@' where the bucket's name is expected. "
+		            "Credentials come from the environment");
+	if (has_dots(prefix) || strstr(prefix + strspn(prefix, "/"), "//"))
+		return fail(c, INVALID_PARAMETER_VALUE,
+		            "Invalid artifact location '%.200s': its prefix has '.', '..' or empty segments",
+		            uri);
 	if (prefix == bucket)
 		return fail(c, INVALID_PARAMETER_VALUE,
 		            "Invalid artifact location '%.200s': it names no bucket", uri);

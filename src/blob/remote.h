@@ -115,6 +115,9 @@ struct remote_request {
 	bool no_retry;                  /* the caller goes on by itself (a resumable upload asks how far it got) */
 	bool needs_nothing;             /* no credentials: the url has all */
 	int delay_ms;                   /* the first try begins only then */
+	int patience;                   /* times the usual stall: what a store thinks about for long; 0: 1 */
+	bool ranged;                    /* of a reader's: also all of it is asked for as a range, whose answer says the
+	                                   length twice */
 };
 
 /* A copy to be given to free(); NULL: no memory. The body stays the caller's unless with_body. */

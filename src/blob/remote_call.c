@@ -315,7 +315,7 @@ static int begin_try(struct ctx *c, struct remote_call *k)
 	struct net_exchange_request r = {
 		.method = q->method,
 		.connect_ms = REMOTE_CONNECT_MS,
-		.stall_ms = remote_stall_ms(),
+		.stall_ms = remote_stall_ms() * (q->patience ? q->patience : 1),
 		.body = q->body,
 		.size = q->size,
 		.written = q->written,

@@ -68,7 +68,7 @@ static int begin(struct ctx *c, struct reader *d, const char *range, int delay_m
 }
 
 /* NULL: all. */
-static const char *wanted_range(struct ctx *c, const struct blob_want *w)
+static const char *wanted_range(struct ctx *c, const struct blob_want *w, bool ranged)
 {
 	if (w->suffix)
 		return w->length ? arena_printf(c->arena, "bytes=-%llu", (unsigned long long)w->length)
@@ -76,7 +76,8 @@ static const char *wanted_range(struct ctx *c, const struct blob_want *w)
 	if (w->length)
 		return arena_printf(c->arena, "bytes=%llu-%llu", (unsigned long long)w->first,
 		                    (unsigned long long)(w->first + w->length - 1));
-	return w->first ? arena_printf(c->arena, "bytes=%llu-", (unsigned long long)w->first) : NULL;
+	return w->first || ranged ? arena_printf(c->arena, "bytes=%llu-", (unsigned long long)w->first)
+	                          : NULL;
 }
 
 static int begin_at(struct ctx *c, struct reader *d, uint64_t offset, int delay_ms)
@@ -220,7 +221,7 @@ static int open_reader(struct ctx *c, struct reader *d, struct blob_info *info)
 		int rc;
 
 		if (!d->call) {
-			const char *range = d->whole ? NULL : wanted_range(c, &d->want);
+			const char *range = d->whole ? NULL : wanted_range(c, &d->want, d->base->ranged);
 
 			d->whole = !range;
 			if (begin(c, d, range, 0))

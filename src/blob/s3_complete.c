@@ -132,6 +132,9 @@ static int begin(struct ctx *c, struct s3_complete *k)
 		q.body = k->xml;
 		q.size = k->xml_size;
 		q.also = missing;
+		/* The rounds are its tries; and it may be put together from thousands of parts. */
+		q.no_retry = true;
+		q.patience = S3_PATIENCE;
 		q.delay_ms = k->rounds ? REMOTE_PAUSE_MS << (2 * k->rounds) : 0;
 		if (q.delay_ms > REMOTE_PAUSE_MOST_MS)
 			q.delay_ms = REMOTE_PAUSE_MOST_MS;

@@ -15,6 +15,7 @@
 enum {
 	S3_ID = 1024,           /* bytes of an upload id */
 	S3_ROUNDS = 5,          /* of completing an upload */
+	S3_PATIENCE = 4,        /* with that, in stalls */
 };
 
 /* ---- s3_put.c ---- */

@@ -24,6 +24,8 @@ enum {
 	TOKEN_MOST = 64 << 10,
 	ANSWER_MOST = 64 << 10,
 	INSTANCE_TRIES_MOST = 20,
+	INSTANCE_TRIES_THERE = 3,       /* at least, once the service has answered */
+	INSTANCE_PAUSE_MS = 200,
 	INSTANCE_SECONDS_MOST = 60,
 	EXTENDED_MS = 15 * 60 * 1000,
 };
@@ -271,6 +273,8 @@ static int get_token(struct ctx *c, struct net *n, struct instance *i, const cha
 	struct net_reply reply;
 
 	for (int k = 0; k < i->tries; k++) {
+		if (k && aws_pause(c, INSTANCE_PAUSE_MS))
+			return -1;
 		if (ask(c, n, i, "PUT", "latest/api/token", &reply)) {
 			if (is_final(&reply))
 				return -1;
@@ -289,6 +293,8 @@ static int get_token(struct ctx *c, struct net *n, struct instance *i, const cha
 			return 0;
 		if (reply.status == 403 || reply.status == 404 || reply.status == 405)
 			break;
+		if (i->tries < INSTANCE_TRIES_THERE)
+			i->tries = INSTANCE_TRIES_THERE;
 	}
 	if (i->no_v1)
 		return fail(c, AWS_TROUBLE, "The EC2 instance metadata service gave no token (%s), and its "
@@ -300,20 +306,31 @@ static int get_token(struct ctx *c, struct net *n, struct instance *i, const cha
 static int get(struct ctx *c, struct net *n, const struct instance *i, const char *path,
                const char **why, struct net_reply *reply)
 {
-	for (int k = 0; k < i->tries; k++) {
+	/* With a token it is known to be there. */
+	int tries = i->token && i->tries < INSTANCE_TRIES_THERE ? INSTANCE_TRIES_THERE : i->tries;
+	bool troubled = false;
+
+	for (int k = 0; k < tries; k++) {
+		if (k && aws_pause(c, INSTANCE_PAUSE_MS))
+			return -1;
 		if (ask(c, n, i, "GET", path, reply)) {
 			if (is_final(reply))
 				return -1;
 			*why = strcmp(reply->failure, "timeout") == 0 ? "no answer" : "no connection";
+			troubled = i->token;
 			error_clear(c);
 		} else if (reply->status == 200 && reply->size) {
 			return 1;
 		} else {
+			troubled = reply->status >= 500 || reply->status == 429;
 			*why = reply->status == 404 ? "no role is attached to this instance"
 			                            : arena_printf(c->arena, "HTTP %d", reply->status);
 		}
+		if (!troubled)
+			break;
 	}
-	return 0;
+	return troubled ? fail(c, TEMPORARILY_UNAVAILABLE, "The EC2 instance metadata service gives no "
+	                       "credentials for now: %s.", *why) : 0;
 }
 
 static int get_credentials(struct ctx *c, struct net *n, const struct instance *i,

@@ -477,8 +477,11 @@ static void instances(void **state)
 	expect("IMDS", "IMDS-sEcReT", "IMDS-sEcReT-token");
 	assert_in_range(got.expires_ms, clock_wall_ms() + 800000, clock_wall_ms() + 900000);
 	plan.expired = false;
-	atomic_store(&plan.fail_first, 1);              /* one attempt each, unless told */
-	expect_failure("HTTP 401");
+	atomic_store(&plan.fail_first, 1);              /* what has answered is asked again */
+	expect("IMDS", "IMDS-sEcReT", "IMDS-sEcReT-token");
+	atomic_store(&plan.fail_first, 20);
+	expect_failure("gives no credentials for now: HTTP 500");
+	assert_int_equal(c.error.code, TEMPORARILY_UNAVAILABLE);
 	atomic_store(&plan.fail_first, 1);
 	setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "2", 1);
 	expect("IMDS", "IMDS-sEcReT", "IMDS-sEcReT-token");
