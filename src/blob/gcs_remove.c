@@ -4,9 +4,7 @@
 /* Removing: an object, or all below a prefix, several at one time. */
 #include "gcs.h"
 
-#include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
 
@@ -16,9 +14,7 @@ static const short missing_is_fine[] = { 404, 0 };
 
 struct sweep {
 	struct gcs *g;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool woken;
+	struct remote_wait wait;
 	struct {
 		struct remote_call *call;
 		uint64_t size;
@@ -27,32 +23,6 @@ struct sweep {
 	uint64_t bytes;
 	uint64_t removed;
 };
-
-static void on_ready(void *arg)
-{
-	struct sweep *s = arg;
-
-	pthread_mutex_lock(&s->lock);
-	s->woken = true;
-	pthread_cond_signal(&s->changed);
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* In slices: nobody wakes those who wait when the process is to end. */
-static int await(struct ctx *c, struct sweep *s)
-{
-	pthread_mutex_lock(&s->lock);
-	while (!s->woken && !remote_stopping()) {
-		struct timespec until;
-
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec++;
-		pthread_cond_timedwait(&s->changed, &s->lock, &until);
-	}
-	s->woken = false;
-	pthread_mutex_unlock(&s->lock);
-	return remote_stopping() ? fail(c, TEMPORARILY_UNAVAILABLE, "The server is stopping") : 0;
-}
 
 /* Takes the answers that are there. *freed: how many slots became free. */
 static int reap(struct ctx *c, struct sweep *s, unsigned *freed)
@@ -89,7 +59,7 @@ static int settle(struct ctx *c, struct sweep *s, unsigned most)
 			return -1;
 		if (s->active <= most)
 			return 0;
-		if (!freed && await(c, s))
+		if (!freed && remote_wait(c, &s->wait))
 			return -1;
 	}
 }
@@ -105,7 +75,7 @@ static int begin(struct ctx *c, struct sweep *s, const char *object, uint64_t si
 	for (unsigned i = 0; i < GCS_DELETES; i++) {
 		if (s->slots[i].call)
 			continue;
-		if (remote_call_begin(c, &s->g->remote, &q, (struct blob_ready){ on_ready, s },
+		if (remote_call_begin(c, &s->g->remote, &q, (struct blob_ready){ remote_wait_ready, &s->wait },
 				      &s->slots[i].call))
 			return -1;
 		s->slots[i].size = size;
@@ -193,8 +163,7 @@ static void end_sweep(void *arg)
 
 	for (unsigned i = 0; i < GCS_DELETES; i++)
 		remote_call_close(TAKE(s->slots[i].call));
-	pthread_cond_destroy(&s->changed);
-	pthread_mutex_destroy(&s->lock);
+	remote_wait_end(&s->wait);
 }
 
 int gcs_remove(struct ctx *c, struct blob *b, const char *key, uint64_t *bytes)
@@ -209,8 +178,7 @@ int gcs_remove(struct ctx *c, struct blob *b, const char *key, uint64_t *bytes)
 	mine.arena = arena_child(c->arena, 2 * PAGE_ARENA);
 	s = NEW(mine.arena, struct sweep);
 	s->g = g;
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->changed, NULL);
+	remote_wait_begin(&s->wait, 0);
 	arena_defer(mine.arena, end_sweep, s);
 	object = remote_object(&mine, &g->remote, key);
 	rc = remove_object(&mine, s, object);

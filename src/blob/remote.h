@@ -12,6 +12,8 @@
 #ifndef BLOB_REMOTE_H
 #define BLOB_REMOTE_H
 
+#include <pthread.h>
+
 #include "blob/blob.h"
 #include "blob/ops.h"
 #include "net/identity.h"
@@ -160,6 +162,22 @@ void remote_call_reply(const struct remote_call *k, struct remote_reply *ret);
 /* A call that nobody waits for, as to abort an upload: begun, and closed by itself when it is over. Copies all of the
    request, its body too. Waits for nothing; from any thread. */
 void remote_call_forget(struct remote *r, const struct remote_request *q);
+
+/* ---- for threads that may wait: remote_wait.c ---- */
+
+struct remote_wait {                    /* ours */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool ready;
+	int64_t until_ms;
+};
+/* most_ms: in all; 0: as long as the calls last, which bound themselves. */
+void remote_wait_begin(struct remote_wait *w, int most_ms);
+void remote_wait_end(struct remote_wait *w);
+/* For struct blob_ready: arg is the struct remote_wait. */
+void remote_wait_ready(void *wait);
+/* After BLOB_AGAIN: until there was a ready. -1: too long, or the server stops. */
+int remote_wait(struct ctx *c, struct remote_wait *w) MUST_CHECK;
 
 /* ---- memory for parts: bounded over all uploads ---- */
 

@@ -3,36 +3,19 @@
 
 /* Calls for those that wait, and calls that nobody waits for. */
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "remote.h"
 
 /* ---- waiting ---- */
 
-enum { SLICE_MS = 500 };
-
 struct waiting {
 	struct remote_call *call;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool ready;
-	int64_t until_ms;
+	struct remote_wait wait;
 };
-
-static void on_ready(void *arg)
-{
-	struct waiting *w = arg;
-
-	pthread_mutex_lock(&w->lock);
-	w->ready = true;
-	pthread_cond_signal(&w->changed);
-	pthread_mutex_unlock(&w->lock);
-}
 
 /* Also where exhausted memory leaves remote_perform() by the arena's jump. */
 static void end_waiting(void *arg)
@@ -40,45 +23,7 @@ static void end_waiting(void *arg)
 	struct waiting *w = arg;
 
 	remote_call_close(TAKE(w->call));
-	pthread_cond_destroy(&w->changed);
-	pthread_mutex_destroy(&w->lock);
-}
-
-static struct waiting *new_waiting(struct ctx *c)
-{
-	struct waiting *w = NEW(c->arena, struct waiting);
-	pthread_condattr_t attr;
-
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->changed, &attr);
-	pthread_condattr_destroy(&attr);
-	w->until_ms = clock_ms() + REMOTE_WAIT_MS;
-	arena_defer(c->arena, end_waiting, w);
-	return w;
-}
-
-static int wait_ready(struct ctx *c, struct waiting *w)
-{
-	bool late;
-
-	pthread_mutex_lock(&w->lock);
-	while (!w->ready && clock_ms() < w->until_ms && !remote_stopping()) {
-		/* In slices: nobody wakes those who wait when the process is to end. */
-		int64_t at = clock_ms() + SLICE_MS < w->until_ms ? clock_ms() + SLICE_MS : w->until_ms;
-		struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
-
-		pthread_cond_timedwait(&w->changed, &w->lock, &until);
-	}
-	late = !w->ready;
-	w->ready = false;
-	pthread_mutex_unlock(&w->lock);
-	if (late && remote_stopping())
-		return fail(c, TEMPORARILY_UNAVAILABLE, "The server is stopping");
-	if (late)
-		return fail(c, TEMPORARILY_UNAVAILABLE, "The artifact store takes too long to answer");
-	return 0;
+	remote_wait_end(&w->wait);
 }
 
 static void keep(struct ctx *c, const struct remote_call *k, struct remote_reply *ret)
@@ -94,18 +39,21 @@ static void keep(struct ctx *c, const struct remote_call *k, struct remote_reply
 int remote_perform(struct ctx *c, struct remote *r, const struct remote_request *q,
                    struct remote_reply *ret)
 {
-	struct waiting *w = new_waiting(c);
+	struct waiting *w = NEW(c->arena, struct waiting);
 	const char *text = "";
 	size_t size = 0;
 	int rc;
 
 	assert(!q->written);
+	remote_wait_begin(&w->wait, REMOTE_WAIT_MS);
+	arena_defer(c->arena, end_waiting, w);
 	*ret = (struct remote_reply){ .reply = { .content_length = -1, .failure = "" } };
-	rc = remote_call_begin(c, r, q, (struct blob_ready){ on_ready, w }, &w->call);
+	rc = remote_call_begin(c, r, q, (struct blob_ready){ remote_wait_ready, &w->wait },
+	                       &w->call);
 	if (rc)
 		return -1;
 	while ((rc = remote_call_text(c, w->call, &text, &size)) == BLOB_AGAIN) {
-		if (wait_ready(c, w)) {
+		if (remote_wait(c, &w->wait)) {
 			rc = -1;
 			break;
 		}

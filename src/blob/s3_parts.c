@@ -3,16 +3,14 @@
 
 /* Multipart uploads that clients make themselves, and signed URLs by which they talk to the store.
  * MLflow: mlflow/store/artifact/s3_artifact_repo.py. */
-#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "s3_write.h"
 
-enum { CREDENTIALS_MS = 30000, SLICE_MS = 500 };
+enum { CREDENTIALS_MS = 30000 };
 
 static const char no_upload[] = "No such multipart upload";
 
@@ -54,58 +52,16 @@ int s3_parts_create(struct ctx *c, struct blob *b, const char *key, const char *
 /* ---- completing ---- */
 
 struct waiting {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool ready;
+	struct remote_wait wait;
 	struct s3_complete complete;
 };
-
-static void wake(void *arg)
-{
-	struct waiting *w = arg;
-
-	pthread_mutex_lock(&w->lock);
-	w->ready = true;
-	pthread_cond_signal(&w->changed);
-	pthread_mutex_unlock(&w->lock);
-}
 
 static void end_waiting(void *arg)
 {
 	struct waiting *w = arg;
 
 	s3_complete_end(&w->complete);
-	pthread_cond_destroy(&w->changed);
-	pthread_mutex_destroy(&w->lock);
-}
-
-static struct waiting *new_waiting(struct ctx *c)
-{
-	struct waiting *w = NEW(c->arena, struct waiting);
-	pthread_condattr_t attr;
-
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->changed, &attr);
-	pthread_condattr_destroy(&attr);
-	arena_defer(c->arena, end_waiting, w);
-	return w;
-}
-
-/* In slices: nobody wakes those who wait when the process is to end. */
-static int wait_ready(struct ctx *c, struct waiting *w)
-{
-	pthread_mutex_lock(&w->lock);
-	while (!w->ready && !remote_stopping()) {
-		int64_t at = clock_ms() + SLICE_MS;
-		struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
-
-		pthread_cond_timedwait(&w->changed, &w->lock, &until);
-	}
-	w->ready = false;
-	pthread_mutex_unlock(&w->lock);
-	return remote_stopping() ? fail(c, TEMPORARILY_UNAVAILABLE, "The server is stopping") : 0;
+	remote_wait_end(&w->wait);
 }
 
 static int check_parts(struct ctx *c, const struct blob_part *parts, size_t count)
@@ -157,7 +113,9 @@ int s3_parts_complete(struct ctx *c, struct blob *b, const char *key, const char
 		return fail(c, RESOURCE_DOES_NOT_EXIST, no_upload);
 	if (check_parts(c, parts, count))
 		return -1;
-	w = new_waiting(c);
+	w = NEW(c->arena, struct waiting);
+	remote_wait_begin(&w->wait, 0);
+	arena_defer(c->arena, end_waiting, w);
 	w->complete = (struct s3_complete){
 		.s = s,
 		.object = remote_object(c, &s->remote, key),
@@ -165,10 +123,10 @@ int s3_parts_complete(struct ctx *c, struct blob *b, const char *key, const char
 		.parts = as_sent(c, parts, count),
 		.count = count,
 		.size = -1,
-		.ready = { wake, w },
+		.ready = { remote_wait_ready, &w->wait },
 	};
 	while ((rc = s3_complete_step(c, &w->complete)) == BLOB_AGAIN) {
-		if (wait_ready(c, w))
+		if (remote_wait(c, &w->wait))
 			break;
 	}
 	s3_complete_end(&w->complete);
