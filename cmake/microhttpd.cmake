@@ -33,3 +33,8 @@ set_target_properties(mhd PROPERTIES
 set_property(TARGET mhd PROPERTY INTERFACE_LINK_OPTIONS
   -Wl,--wrap=epoll_wait -Wl,--wrap=MHD_create_response_from_buffer_static
   -Wl,--wrap=MHD_parse_arguments_ -Wl,-u,__wrap_epoll_wait)
+# src/http/mhd_pool.c takes the place of all of memorypool.c.
+foreach(name create destroy get_free allocate is_resizable_inplace try_alloc reallocate deallocate reset)
+  set_property(TARGET mhd APPEND PROPERTY INTERFACE_LINK_OPTIONS -Wl,--wrap=MHD_pool_${name})
+endforeach()
+set_property(TARGET mhd APPEND PROPERTY INTERFACE_LINK_OPTIONS -Wl,-u,__wrap_MHD_pool_create)

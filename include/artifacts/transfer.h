@@ -80,7 +80,7 @@ struct transfer_stats {
 };
 void transfer_engine_stats(struct transfer_engine *e, struct transfer_stats *ret);
 
-/* Begins; copies what it needs from s. Never blocks. wake(arg) is called from an engine thread, at
+/* Begins; copies what it needs from s. Never blocks. wake(arg) is called from a thread of the engine or of the store, at
    most once per arm, and must not call transfer_close(). NULL: too many are waiting, or no memory
    (answer 503). */
 struct transfer *transfer_begin(struct transfer_engine *e, const struct stream *s,

@@ -92,6 +92,7 @@ enum {
 	BLOB_SIGNS_READS = 1 << 0,  /* blob_sign() for reading */
 	BLOB_SIGNS_WRITES = 1 << 1, /* and for writing */
 	BLOB_SIGNS_PARTS = 1 << 2,  /* blob_sign_part(): clients send parts to the store itself */
+	BLOB_NEVER_WAITS = 1 << 3,  /* blob_read() of an open reader: BLOB_AGAIN instead */
 };
 unsigned blob_abilities(const struct blob *b);
 

@@ -25,7 +25,8 @@
 
 enum {
 	NET_AGAIN = 2,
-	NET_RING = 256 << 10,           /* of a body that is read or written, unless the request says */
+	NET_RING = 512 << 10,           /* of a body that is read, unless the request says */
+	NET_RING_OUT = 128 << 10,       /* of one that is written: what fills it has a ring or a part of its own */
 };
 
 struct net_pump;
@@ -56,7 +57,7 @@ struct net_exchange_request {
 
 	bool once;                      /* not begun again either when a kept connection turns out to be closed after some of
 	                                   the body was sent */
-	size_t ring;                    /* 0: NET_RING */
+	size_t ring;                    /* 0: NET_RING, NET_RING_OUT */
 	int delay_ms;                   /* begins only then: the pause before a retry, without a thread that sleeps */
 	void (*ready)(void *arg);
 	void *arg;

@@ -4,15 +4,11 @@
 /* Store to socket: the head as soon as the object is open, then its bytes as the ring has room. */
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/limits.h"
 #include "mime.h"
 #include "range.h"
 #include "transfer_impl.h"
-
-static void on_ready(void *arg)
-{
-	engine_schedule(arg);
-}
 
 /* What to answer about this object. */
 static int decide(struct ctx *c, const struct stream *s, const struct blob_info *info,
@@ -47,14 +43,14 @@ static int begin(struct ctx *c, struct transfer *t)
 	struct transfer_head head = { 0 };
 	struct blob_info info = { 0 };
 	struct blob_want want;
-	bool memory = true;
+	bool memory = true, direct;
 	int rc;
 
 	if (t->begun)
 		return 0;
 	rc = blob_read_open(c, t->what.store, t->what.key,
 			    range_want(t->what.range, &want) ? &want : NULL,
-			    (struct blob_ready){ on_ready, t }, &t->reader, &info);
+			    (struct blob_ready){ engine_ready, t }, &t->reader, &info);
 	if (rc == BLOB_AGAIN)
 		return rc;
 	if (rc && c->error.code != RANGE_NOT_SATISFIABLE)
@@ -68,9 +64,16 @@ static int begin(struct ctx *c, struct transfer *t)
 		rc = hash_begin(c, t);
 	t->offset = head.first;
 	t->end = head.first + head.length;
+	/* Verifying takes too long for an event thread. */
+	direct = !rc && head.length && !t->hash &&
+		 (blob_abilities(t->what.store) & BLOB_NEVER_WAITS);
+	if (direct)
+		t->arena = arena_new(STEP_ARENA);
+	direct = direct && t->arena;
 	pthread_mutex_lock(&t->lock);
 	t->head = head;
-	if (!rc && head.length)
+	t->direct = t->readable = direct;
+	if (!rc && head.length && !direct)
 		memory = ring_open(&t->ring,
 				   head.length < LIMIT_RING ? (size_t)head.length : LIMIT_RING);
 	t->opened = !rc && memory;
@@ -127,6 +130,8 @@ int download_step(struct ctx *c, struct transfer *t)
 	size_t moved = 0;
 	int rc = begin(c, t);
 
+	if (rc == 0 && t->direct)
+		return 0;
 	while (rc == 0 && t->offset < t->end && moved < LIMIT_RING)
 		rc = fill(c, t, &moved);
 	if (rc)
@@ -135,4 +140,54 @@ int download_step(struct ctx *c, struct transfer *t)
 		return 1;
 	blob_read_close(TAKE(t->reader));
 	return 0;
+}
+
+struct pull {
+	struct transfer *transfer;
+	char *out;
+	size_t n, got;
+};
+
+/* 0 all that was wanted; BLOB_AGAIN. */
+static int pull(struct ctx *c, void *arg)
+{
+	struct pull *p = arg;
+	struct transfer *t = p->transfer;
+
+	while (p->got < p->n && t->offset < t->end) {
+		size_t got = 0, n = p->n - p->got;
+		int rc;
+
+		if (n > t->end - t->offset)
+			n = (size_t)(t->end - t->offset);
+		rc = blob_read(c, t->reader, t->offset, p->out + p->got, n, &got);
+		if (rc)
+			return rc;
+		if (!got)
+			return fail(c, IO_ERROR, "The artifact became shorter while it was read");
+		p->got += got;
+		t->offset += got;
+	}
+	return 0;
+}
+
+enum transfer_state download_pull(struct transfer *t, char *out, size_t n, size_t *got)
+{
+	struct pull p = { .transfer = t, .out = out, .n = n };
+	struct ctx c = { .arena = t->arena };
+	int rc = work_run(&c, pull, &p);
+
+	*got = p.got;
+	pthread_mutex_lock(&t->lock);
+	t->moved += p.got;
+	t->done = t->moved == t->head.length;
+	/* What was read before goes out first; the next call finds the failure. */
+	if (rc < 0)
+		transfer_fail(t, &c.error);
+	pthread_mutex_unlock(&t->lock);
+	if (arena_used(t->arena))
+		arena_reset(t->arena);
+	if (p.got)
+		return TRANSFER_READY;
+	return rc < 0 ? TRANSFER_FAILED : t->offset == t->end ? TRANSFER_DONE : TRANSFER_WAIT;
 }

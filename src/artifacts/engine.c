@@ -14,8 +14,6 @@
 #include "base/thread.h"
 #include "transfer_impl.h"
 
-enum { STEP_ARENA = 1 << 20 };
-
 static void enqueue(struct transfer_engine *e, struct transfer *t)
 {
 	t->phase = QUEUED;
@@ -134,6 +132,36 @@ void engine_leave(struct transfer *t)
 	}
 }
 
+/* If it waits and can go on. Under t->lock, which is let go of for the call. */
+static void wake(struct transfer *t)
+{
+	if (!t->armed || t->deaf || !transfer_ready(t))
+		return;
+	t->armed = false;
+	t->waking = true;
+	pthread_mutex_unlock(&t->lock);
+	t->wake(t->wake_arg);
+	pthread_mutex_lock(&t->lock);
+	t->waking = false;
+	pthread_cond_broadcast(&t->woken);
+}
+
+void engine_ready(void *arg)
+{
+	struct transfer *t = arg;
+	bool direct;
+
+	pthread_mutex_lock(&t->lock);
+	direct = t->direct;
+	if (direct) {
+		t->readable = true;
+		wake(t);
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (!direct)
+		engine_schedule(t);
+}
+
 static const struct error stopped = { TEMPORARILY_UNAVAILABLE, "The server is stopping", NULL };
 
 /* One turn. True: it wants another. */
@@ -160,15 +188,7 @@ static bool turn(struct ctx *c, struct transfer *t)
 		more = rc > 0;
 	}
 	pthread_mutex_lock(&t->lock);
-	if (t->armed && !t->deaf && transfer_ready(t)) {
-		t->armed = false;
-		t->waking = true;
-		pthread_mutex_unlock(&t->lock);
-		t->wake(t->wake_arg);
-		pthread_mutex_lock(&t->lock);
-		t->waking = false;
-		pthread_cond_broadcast(&t->woken);
-	}
+	wake(t);
 	pthread_mutex_unlock(&t->lock);
 	return more;
 }

@@ -9,9 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "roots.h"
 #include "transfer_impl.h"
+
+enum { TELL_MS = 20 };
 
 static bool copy(const char **text)
 {
@@ -59,6 +63,7 @@ void transfer_free(struct transfer *t)
 {
 	ring_close(&t->ring);
 	hash_drop(t);
+	arena_free(t->arena);
 	roots_release(t->what.store);
 	free_strings(&t->what);
 	pthread_cond_destroy(&t->woken);
@@ -96,7 +101,8 @@ bool transfer_ready(const struct transfer *t)
 		return true;
 	if (t->what.kind == STREAM_DOWNLOAD)
 		return t->opened &&
-		       (!t->head_taken || t->ring.used > 0 || t->moved == t->head.length);
+		       (!t->head_taken || t->ring.used > 0 || t->readable ||
+			t->moved == t->head.length);
 	/* Half a ring at least, so that a fast client is not woken for every few bytes. */
 	return t->admitted && !t->finishing && t->ring.used <= t->ring.capacity / 2;
 }
@@ -160,9 +166,21 @@ static bool push_allowed(struct transfer *t, size_t n)
 	return !t->failed;
 }
 
+/* A fast client's bytes are worth a thread's attention by half rings, a slow one's as they come. */
+static void tell(struct transfer *t, bool much)
+{
+	int64_t now = clock_ms();
+
+	if (!much && now - t->told_ms < TELL_MS)
+		return;
+	t->told_ms = now;
+	engine_schedule(t);
+}
+
 enum transfer_state transfer_push(struct transfer *t, const char *data, size_t n, size_t *taken)
 {
 	enum transfer_state state = TRANSFER_WAIT;
+	bool much;
 
 	*taken = 0;
 	pthread_mutex_lock(&t->lock);
@@ -187,10 +205,11 @@ enum transfer_state transfer_push(struct transfer *t, const char *data, size_t n
 	t->moved += *taken;
 	if (*taken > 0 || !n)
 		state = TRANSFER_READY;
+	much = t->ring.used >= t->ring.capacity / 2 || *taken < n;
 	pthread_mutex_unlock(&t->lock);
 	if (*taken) {
 		atomic_fetch_add(&t->engine->bytes_in, *taken);
-		engine_schedule(t);
+		tell(t, much);
 	}
 	return state;
 }
@@ -267,13 +286,18 @@ static size_t drain(struct transfer *t, char *out, size_t n)
 enum transfer_state transfer_pull(struct transfer *t, char *out, size_t n, size_t *got)
 {
 	enum transfer_state state = TRANSFER_WAIT;
-	bool refill = false;
+	bool refill = false, direct;
 
 	*got = 0;
 	pthread_mutex_lock(&t->lock);
 	assert(t->what.kind == STREAM_DOWNLOAD);
+	direct = t->direct && !t->failed && !t->done;
+	if (direct)
+		t->readable = false; /* before it is read: `ready` may come at once */
 	if (t->failed)
 		state = TRANSFER_FAILED;
+	else if (direct)
+		;
 	else if (t->opened) {
 		*got = drain(t, out, n);
 		t->moved += *got;
@@ -289,6 +313,8 @@ enum transfer_state transfer_pull(struct transfer *t, char *out, size_t n, size_
 		refill = !t->done && t->ring.used <= t->ring.capacity / 2;
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (direct)
+		state = download_pull(t, out, n, got);
 	if (*got)
 		atomic_fetch_add(&t->engine->bytes_out, *got);
 	if (refill)

@@ -9,7 +9,8 @@
  *   transfer.lock  what both sides see: ring positions, outcome, the armed wake
  *   engine.lock    who works on it: phase, queues, counts
  * The engine side alone touches reader, writer and offset; they need no lock, as a transfer is on
- * one thread at a time.
+ * one thread at a time. A direct download hands reader, offset and arena to the event side until it
+ * closes.
  */
 #ifndef ARTIFACTS_TRANSFER_IMPL_H
 #define ARTIFACTS_TRANSFER_IMPL_H
@@ -21,6 +22,8 @@
 #include "artifacts/transfer.h"
 #include "blob/blob.h"
 #include "ring.h"
+
+enum { STEP_ARENA = 1 << 20 };
 
 enum phase {
 	WAITING, /* for one of LIMIT_TRANSFERS places */
@@ -53,6 +56,8 @@ struct transfer {
 	bool finishing;  /* upload: no more bytes come */
 	bool done;
 	bool failed;
+	bool direct;     /* download: opened, and from now on the event side reads the store itself */
+	bool readable;   /* ... `ready` was called since it last did */
 	struct ring ring;
 	uint64_t moved; /* upload: pushed; download: pulled */
 	struct transfer_head head;
@@ -61,12 +66,15 @@ struct transfer {
 	char detail[600];
 	char etag[BLOB_ETAG]; /* upload: of what was made */
 
+	int64_t told_ms; /* event side: when a push last called the engine */
+
 	/* engine side */
 	struct blob_reader *reader;
 	struct blob_writer *writer;
 	bool begun;
 	uint64_t offset; /* download: of the next byte to read */
 	uint64_t end;
+	struct arena *arena; /* of direct reads */
 	EVP_MD_CTX *hash; /* of the bytes so far; NULL: not wanted */
 	unsigned char sha256[TRANSFER_SHA256]; /* upload: of all; read by the event side when done */
 	bool hashed;
@@ -89,6 +97,8 @@ struct transfer_engine {
 
 /* ---- engine.c ---- */
 
+/* The store's `ready`: wakes the side that goes on. */
+void engine_ready(void *t);
 /* Has an engine thread look at t. Not under engine.lock. */
 void engine_schedule(struct transfer *t);
 /* Takes a place or a seat in the queue for one. False: none left. */
@@ -119,5 +129,8 @@ void hash_drop(struct transfer *t);
  * now; 1: more. */
 int upload_step(struct ctx *c, struct transfer *t);
 int download_step(struct ctx *c, struct transfer *t);
+
+/* The event side of a direct download, as transfer_pull(). */
+enum transfer_state download_pull(struct transfer *t, char *out, size_t n, size_t *got);
 
 #endif

@@ -8,11 +8,6 @@
 #include "base/limits.h"
 #include "transfer_impl.h"
 
-static void on_ready(void *arg)
-{
-	engine_schedule(arg);
-}
-
 static int begin(struct ctx *c, struct transfer *t)
 {
 	const struct blob_target target = {
@@ -28,7 +23,7 @@ static int begin(struct ctx *c, struct transfer *t)
 	/* Of a part only what it is compared with is of use. */
 	if ((!t->what.upload_id || t->what.digest) && hash_begin(c, t))
 		return -1;
-	rc = blob_write_begin(c, t->what.store, &target, (struct blob_ready){ on_ready, t },
+	rc = blob_write_begin(c, t->what.store, &target, (struct blob_ready){ engine_ready, t },
 			      &t->writer);
 	t->begun = rc == 0;
 	return rc;
@@ -46,6 +41,7 @@ static int append(struct ctx *c, struct transfer *t, size_t *moved)
 	pthread_mutex_unlock(&t->lock);
 	if (!n)
 		return 1;
+	n = n < LIMIT_RING / 2 ? n : LIMIT_RING / 2;
 	rc = blob_write(c, t->writer, at, n, &taken);
 	if (rc < 0 || hash_add(c, t, at, taken))
 		return -1;
@@ -98,7 +94,8 @@ int upload_step(struct ctx *c, struct transfer *t)
 	if (empty)
 		return nudge(c, t);
 	rc = begin(c, t);
-	while (rc == 0 && moved < LIMIT_RING)
+	/* The other half is filled again meanwhile. */
+	while (rc == 0 && moved < LIMIT_RING / 2)
 		rc = append(c, t, &moved);
 	if (rc < 0 || rc == BLOB_AGAIN)
 		return rc < 0 ? -1 : 0;

@@ -74,7 +74,7 @@ static struct blob *gcs_open(struct ctx *c, const char *uri)
 }
 
 const struct blob_ops blob_gcs = {
-	.abilities = BLOB_SIGNS_READS | BLOB_SIGNS_WRITES | BLOB_SIGNS_PARTS,
+	.abilities = BLOB_SIGNS_READS | BLOB_SIGNS_WRITES | BLOB_SIGNS_PARTS | BLOB_NEVER_WAITS,
 	.owns = gcs_owns,
 	.open = gcs_open,
 	.close = gcs_close,

@@ -4,6 +4,9 @@
 /*
  * Memory for parts: mappings of their own, so that what is given back leaves the process at once,
  * counted over all uploads. Who waits is served in turn, and before those who only try.
+ *
+ * While there are others, a part that is given back is kept for the next: fresh pages cost as much
+ * time as sending them. What is used and what is kept is together no more than REMOTE_PART_MEMORY.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -11,9 +14,14 @@
 
 #include "remote.h"
 
+struct spare {
+	struct spare *next;
+};
+
 static struct {
 	pthread_mutex_t lock;
-	size_t used;
+	size_t used, kept;
+	struct spare *spares; /* of REMOTE_PART each */
 	struct remote_part_wait *first, *last;
 } memory = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -22,8 +30,32 @@ static size_t rounded(size_t n)
 	return (n + 4095) & ~(size_t)4095;
 }
 
+static void unmap(struct spare *s)
+{
+	while (s) {
+		struct spare *next = s->next;
+
+		munmap(s, REMOTE_PART);
+		s = next;
+	}
+}
+
+static struct spare *take_spare(void)
+{
+	struct spare *s = memory.spares;
+
+	if (s) {
+		memory.spares = s->next;
+		s->next = NULL;
+		memory.kept -= REMOTE_PART;
+	}
+	return s;
+}
+
 static void uncount(size_t n)
 {
+	struct spare *unused = NULL;
+
 	pthread_mutex_lock(&memory.lock);
 	assert(memory.used >= n);
 	memory.used -= n;
@@ -40,14 +72,34 @@ static void uncount(size_t n)
 		memory.used += rounded(w->n);
 		w->ready.fn(w->ready.arg);
 	}
+	if (!memory.used) {
+		unused = TAKE(memory.spares);
+		memory.kept = 0;
+	}
 	pthread_mutex_unlock(&memory.lock);
+	unmap(unused);
 }
 
 /* Of what is counted already. */
 static void *map(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct spare *spare = NULL, *excess = NULL;
+	void *p;
 
+	pthread_mutex_lock(&memory.lock);
+	if (n == REMOTE_PART)
+		spare = take_spare();
+	while (!spare && memory.spares && memory.used + memory.kept > REMOTE_PART_MEMORY) {
+		struct spare *s = take_spare();
+
+		s->next = excess;
+		excess = s;
+	}
+	pthread_mutex_unlock(&memory.lock);
+	unmap(excess);
+	if (spare)
+		return spare;
+	p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p != MAP_FAILED)
 		return p;
 	uncount(n);
@@ -79,10 +131,24 @@ void *remote_part_take_more(size_t n)
 
 void remote_part_give(void *part, size_t n)
 {
+	bool keep;
+
 	if (!part)
 		return;
-	munmap(part, rounded(n));
-	uncount(rounded(n));
+	n = rounded(n);
+	pthread_mutex_lock(&memory.lock);
+	keep = n == REMOTE_PART && memory.used > n && memory.used + memory.kept <= REMOTE_PART_MEMORY;
+	if (keep) {
+		struct spare *s = part;
+
+		s->next = memory.spares;
+		memory.spares = s;
+		memory.kept += n;
+	}
+	pthread_mutex_unlock(&memory.lock);
+	if (!keep)
+		munmap(part, n);
+	uncount(n);
 }
 
 int remote_part_await(struct ctx *c, struct remote_part_wait *w, void **ret)

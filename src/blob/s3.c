@@ -238,7 +238,7 @@ static struct blob *s3_open(struct ctx *c, const char *uri)
 }
 
 const struct blob_ops blob_s3 = {
-	.abilities = BLOB_SIGNS_READS | BLOB_SIGNS_WRITES | BLOB_SIGNS_PARTS,
+	.abilities = BLOB_SIGNS_READS | BLOB_SIGNS_WRITES | BLOB_SIGNS_PARTS | BLOB_NEVER_WAITS,
 	.owns = s3_owns,
 	.open = s3_open,
 	.close = s3_close,

@@ -49,6 +49,7 @@ enum {
 	HTTP_CUT_MS = 1500,             /* then, for those whose store was given up */
 	HTTP_FAREWELL_MS = 200,
 	HTTP_BLOCK = 64 << 10,          /* of a download, per write */
+	HTTP_WIDE = 64 << 10,           /* of an upload, per read */
 };
 
 enum conn_phase {
@@ -169,6 +170,8 @@ struct job {
 	struct stream_request stream_request;
 	struct stream stream;
 	struct transfer *transfer;
+	struct MemoryPool *offered;     /* mhd_pool.h */
+	bool wide;
 	struct transfer_head head;
 	bool cut;                       /* a download that failed after its head: it is in the log */
 	struct http_text text;

@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "mhd_pool.h"
 
 struct beginning {
 	struct http_server *server;
@@ -288,6 +289,8 @@ enum MHD_Result request_step(void *cls, struct MHD_Connection *connection, const
 	(void)cls, (void)connection, (void)url, (void)version;
 	if (!j)
 		return MHD_NO;
+	if (j->offered)
+		mhd_pool_take_back(TAKE(j->offered));
 	if (j->state == JOB_SENT)
 		return MHD_YES;
 	j->hand = HAND_NONE;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "db/db.h"
 #include "disposition.h"
+#include "mhd_pool.h"
 
 static const char *query(const struct stream_request *r, const char *name)
 {
@@ -124,8 +125,24 @@ static int failed(struct job *j)
 			    e->message ? e->message : error_name(e->code));
 }
 
+/* A piece of which nothing is taken makes libmicrohttpd enlarge its buffer and read more: enough is still to
+   come. The transfer has its place, so that no buffers wait in the queue. */
+static bool widen(struct job *j, size_t size)
+{
+	uint64_t passed = transfer_size(j->transfer);
+
+	if (j->wide || !passed || size <= HTTP_POOL / 4 ||
+	    (j->length >= 0 && (uint64_t)j->length < passed + 2 * HTTP_WIDE))
+		return false;
+	j->wide = true;
+	j->offered = mhd_pool_offer(j->connection);
+	return true;
+}
+
 int stream_push(struct job *j, const char *data, size_t *size)
 {
+	if (widen(j, *size))
+		return 0;
 	if (j->conn && atomic_load_explicit(&j->conn->phase, memory_order_relaxed) != PHASE_BODY)
 		conn_phase(j->conn, PHASE_BODY);
 	while (*size) {

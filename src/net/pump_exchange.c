@@ -17,7 +17,7 @@ enum {
 	STALL_MS = 30000,
 	RING_SMALLEST = 32 << 10,       /* twice what libcurl hands over at one time */
 	BUFFER_LEAST = 16 << 10,
-	BUFFER_MOST = 64 << 10,
+	BUFFER_MOST = 128 << 10,
 	UPLOAD_BUFFER = 64 << 10,
 	COLLECT_MOST = 16 << 20,
 	REFUSAL_MOST = 64 << 10,
@@ -100,7 +100,8 @@ static CURLcode prepare(struct net_exchange *x, const struct net_exchange_reques
 
 	x->ready = r->ready;
 	x->arg = r->arg;
-	x->in.most = x->out.most = ring > RING_SMALLEST ? ring : RING_SMALLEST;
+	x->in.most = ring > RING_SMALLEST ? ring : RING_SMALLEST;
+	x->out.most = r->ring ? x->in.most : NET_RING_OUT;
 	x->stall_ms = r->stall_ms > 0 ? r->stall_ms : STALL_MS;
 	x->delay_ms = r->delay_ms;
 	x->head.content_length = -1;

@@ -8,11 +8,13 @@ Requests that a proxy in front could understand differently (smuggling), limits,
 instant, memory of idle ones. The short deadlines of the long tests are the daemon's, so they need --full.
 """
 
+import contextlib
 import json
 import os
 import re
 import resource
 import socket
+import threading
 import time
 
 import pytest
@@ -436,6 +438,42 @@ def test_pipelined_requests_are_answered_in_order(server):
         c.send((head("GET", "/health") + head("GET", "/version") + head("GET", "/nothing")) * 20)
         for _ in range(20):
             assert [c.reply()[0] for _ in range(3)] == [200, 200, 404]
+
+
+ARTIFACT = "/api/2.0/mlflow-artifacts/artifacts/raw/wide"
+
+
+def chunked(data, size, *trailers):
+    out = b"".join(b"%x\r\n%s\r\n" % (len(data[i:i + size]), data[i:i + size]) for i in range(0, len(data), size))
+    return out + b"0\r\n" + b"".join(t.encode() + b"\r\n" for t in trailers) + b"\r\n"
+
+
+@pytest.mark.parametrize("size", (150_000, 400_000, 3_000_001))
+@pytest.mark.parametrize("chunk", (None, 1000, 70_000, 5_000_000))
+def test_large_uploads_with_requests_behind_them(server, size, chunk):
+    """The buffer of a large body is another than that of heads: what lies in it behind the body must not get lost."""
+    data = os.urandom(size)
+    framing = f"Content-Length: {size}" if chunk is None else "Transfer-Encoding: chunked"
+    body = data if chunk is None else chunked(data, chunk, "X-Trailer: of the upload")
+    small = "".join(head("GET", SEARCH + f"?max_results=1&n={i}") for i in range(900)).encode()
+    with Connection(server, 60) as c:
+        for _ in range(2):
+            with_requests = head("PUT", ARTIFACT, framing).encode() + body + head("GET", ARTIFACT).encode() + small
+            sender = threading.Thread(target=c.send, args=(with_requests,))
+            sender.start()
+            assert c.reply()[0] == 200
+            status, _, got = c.reply()
+            assert (status, got == data) == (200, True)
+            for _ in range(900):
+                assert c.reply()[0] == 200
+            sender.join()
+        assert c.kept == b""
+        c.send(head("PUT", ARTIFACT, framing).encode() + body)
+        assert c.reply()[0] == 200
+        with contextlib.suppress(ConnectionError):
+            c.send(head("GET", SEARCH, "X-Long: " + "x" * 20_000))
+        reply = c.reply()
+        assert reply is None or reply[0] == 431
 
 
 def test_http_1_0_closes(server):

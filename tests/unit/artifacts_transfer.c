@@ -493,6 +493,20 @@ static int setup_slow(void **state)
 	return engine ? 0 : -1;
 }
 
+/* The same for a store that says so: its bytes come without the engine's threads. */
+static int setup_direct(void **state)
+{
+	static struct blob_ops ops;
+	static struct blob direct = { &ops };
+
+	(void)state;
+	ops = slow_ops;
+	ops.abilities = BLOB_NEVER_WAITS;
+	atomic_store(&slow_fail_at, -1);
+	engine = transfer_engine_new(&direct, 3);
+	return engine ? 0 : -1;
+}
+
 static int teardown_slow(void **state)
 {
 	(void)state;
@@ -700,6 +714,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cut_by_the_engine, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_slow, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_failures, setup_slow, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_want, setup_direct, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_slow, setup_direct, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_failures, setup_direct, teardown_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
