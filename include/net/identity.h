@@ -51,6 +51,10 @@ int identity_poll(struct ctx *c, struct identity *i, void (*ready)(void *arg), v
 /* No ready(arg) after this returns. */
 void identity_forget(struct identity *i, void *arg);
 
+/* Overwrites in text what it says of the current value, of those texts whose bits (1 << index) are set: stores repeat in
+   their errors what they were asked. */
+void identity_conceal(struct identity *i, unsigned texts, char *text);
+
 /* The store refused this value ("expired token"): fetches anew, at most once in ten seconds. */
 void identity_refused(struct identity *i, const struct identity_value *value);
 

@@ -39,6 +39,8 @@ char *gcs_endpoint(struct ctx *c);
    with what gcs_object_read() reads), and in the XML API. */
 const char *gcs_json_url(struct ctx *c, const struct gcs *g, const char *object);
 const char *gcs_upload_url(struct ctx *c, const struct gcs *g, const char *object, const char *type);
+/* Whether a URL of the store's is one that tokens and artifacts may go to: the endpoint's scheme and host, or Google's. */
+bool gcs_ours(const struct gcs *g, const char *url);
 const char *gcs_xml_url(struct ctx *c, const struct gcs *g, const char *object);
 
 /* Whether the answer says that there is no bucket of this name. */

@@ -200,14 +200,18 @@ static int collect(struct ctx *c, struct listing *l)
 	/* A page's answer and tree go before the next comes. */
 	struct ctx each = *c;
 	const char *token = "";
-	int rc = 0;
+	size_t before;
+	int rc = 0, empty = 0;
 
 	each.arena = arena_child(c->arena, PAGE_ARENA);
 	for (int pages = 0; token && !rc; pages++) {
 		const char *next = NULL;
 
+		before = l->count;
 		rc = list_page(&each, l, token, &next);
-		if (!rc && next && (pages == REMOTE_PAGES || !strcmp(next, token)))
+		empty = l->count == before ? empty + 1 : 0;
+		if (!rc && next && (pages == REMOTE_PAGES || empty > REMOTE_PAGES_EMPTY ||
+				    !strcmp(next, token)))
 			rc = fail(&each, TEMPORARILY_UNAVAILABLE,
 				  "The artifact store's listing never ends");
 		token = next;

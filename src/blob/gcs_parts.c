@@ -17,6 +17,7 @@
 
 enum {
 	TOKEN_WAIT_MS = 30000,
+	UPLOAD_ID_MOST = 1024,
 	COMPLETE_MOST = 4 << 20,        /* bytes of the list of parts */
 };
 
@@ -122,6 +123,21 @@ int gcs_sign_part(struct ctx *c, struct blob *b, const char *key, const char *up
 
 /* ---- uploads in parts ---- */
 
+static bool is_upload_id(const char *id)
+{
+	size_t n = strlen(id);
+
+	for (size_t i = 0; i < n; i++)
+		if (id[i] <= ' ' || id[i] > '~')
+			return false;
+	return n > 0 && n <= UPLOAD_ID_MOST;
+}
+
+static int no_upload(struct ctx *c)
+{
+	return fail(c, RESOURCE_DOES_NOT_EXIST, "No such multipart upload");
+}
+
 int gcs_parts_create(struct ctx *c, struct blob *b, const char *key, const char **upload_id)
 {
 	struct gcs *g = (struct gcs *)b;
@@ -137,7 +153,7 @@ int gcs_parts_create(struct ctx *c, struct blob *b, const char *key, const char 
 	    net_xml_read(c, got.reply.body, got.reply.size, &answer))
 		return -1;
 	id = net_xml_text(answer, "UploadId");
-	if (!id || !*id)
+	if (!id || !is_upload_id(id))
 		return fail(c, TEMPORARILY_UNAVAILABLE,
 			    "The artifact store began an upload without naming it");
 	*upload_id = arena_strdup(c->arena, id);
@@ -179,7 +195,8 @@ static int parts_invalid(struct ctx *c, const char *detail)
 }
 
 /* The answer to a complete. gone: there is no such upload (any more). */
-static int judge_complete(struct ctx *c, const struct remote_reply *got, bool *gone)
+static int judge_complete(struct ctx *c, const struct remote *r, const struct remote_reply *got,
+			  bool *gone)
 {
 	const struct net_xml *root;
 	const char *code;
@@ -194,13 +211,12 @@ static int judge_complete(struct ctx *c, const struct remote_reply *got, bool *g
 			return -1;
 		/* As S3, it may begin to answer before it knows. */
 		code = strcmp(root->name, "Error") ? NULL : net_xml_text(root, "Code");
-		return code ? fail_because(c, TEMPORARILY_UNAVAILABLE, code,
+		return code ? fail_because(c, TEMPORARILY_UNAVAILABLE, remote_said(c, r, code),
 					   "The artifact store did not complete the upload: try again")
 			    : 0;
 	}
 	if (got->reply.status == 400)
-		return parts_invalid(c, arena_strndup(c->arena, got->reply.body,
-						      got->reply.size < 500 ? got->reply.size : 500));
+		return parts_invalid(c, arena_strndup(c->arena, remote_said(c, r, got->reply.body), 500));
 	return fail(c, RESOURCE_DOES_NOT_EXIST, "The bucket of the upload does not exist");
 }
 
@@ -228,6 +244,8 @@ int gcs_parts_complete(struct ctx *c, struct blob *b, const char *key, const cha
 	struct remote_reply got;
 	bool gone = false;
 
+	if (!is_upload_id(upload_id))
+		return no_upload(c);
 	for (size_t i = 1; i < count; i++)
 		if (parts[i].number <= parts[i - 1].number)
 			return parts_invalid(c, NULL);
@@ -235,7 +253,7 @@ int gcs_parts_complete(struct ctx *c, struct blob *b, const char *key, const cha
 		return parts_invalid(c, "too long");
 	q.size = strlen(q.body);
 	if (gcs_stat(c, b, key, &before) < 0 || remote_perform(c, &g->remote, &q, &got) ||
-	    judge_complete(c, &got, &gone))
+	    judge_complete(c, &g->remote, &got, &gone))
 		return -1;
 	if (!gone)
 		return 0;
@@ -247,7 +265,7 @@ int gcs_parts_complete(struct ctx *c, struct blob *b, const char *key, const cha
 		if (found && !after.directory && strcmp(before.etag, after.etag) != 0)
 			return 0;
 	}
-	return fail(c, RESOURCE_DOES_NOT_EXIST, "No such multipart upload");
+	return no_upload(c);
 }
 
 int gcs_parts_abort(struct ctx *c, struct blob *b, const char *key, const char *upload_id)
@@ -262,11 +280,11 @@ int gcs_parts_abort(struct ctx *c, struct blob *b, const char *key, const char *
 	};
 	struct remote_reply got;
 
+	if (!is_upload_id(upload_id))
+		return no_upload(c);
 	if (remote_perform(c, &g->remote, &q, &got))
 		return -1;
-	if (got.reply.status == 404 && !got.broke)
-		return fail(c, RESOURCE_DOES_NOT_EXIST, "No such multipart upload");
-	return 0;
+	return got.reply.status == 404 && !got.broke ? no_upload(c) : 0;
 }
 
 /* ---- one part that comes through us: straight to the store, as it arrives ---- */

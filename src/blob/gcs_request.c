@@ -17,6 +17,8 @@
 
 #define DEFAULT_ENDPOINT "https://storage.googleapis.com"
 
+enum { VALUES = 200000 };              /* of an answer: a page of 500 objects has 20,000, when all that is known of them is said */
+
 /* ---- where ---- */
 
 static bool control(const char *text)
@@ -83,13 +85,33 @@ const char *gcs_xml_url(struct ctx *c, const struct gcs *g, const char *object)
 			    net_encode(c, object, true));
 }
 
-/* Whether the token may go there: sessions lie where the store says. */
-static bool ours(const struct gcs *g, const char *url)
+/* Scheme and host. */
+static size_t origin(const char *url)
 {
-	size_t n = strcspn(strstr(g->endpoint, "://") + 3, "/") +
-		   (size_t)(strstr(g->endpoint, "://") + 3 - g->endpoint);
+	const char *host = strstr(url, "://") + 3;
 
-	return !strncasecmp(url, g->endpoint, n) && (url[n] == '/' || url[n] == '?' || !url[n]);
+	return (size_t)(host - url) + strcspn(host, "/?#");
+}
+
+static bool at_google(const char *url)
+{
+	static const char domain[] = ".googleapis.com";
+	size_t n = origin(url), m = sizeof(domain) - 1;
+
+	/* Neither user nor port. */
+	return !strncasecmp(url, "https://", 8) && n > 8 + m &&
+	       strspn(url + 8, "abcdefghijklmnopqrstuvwxyz0123456789-.") >= n - 8 &&
+	       !strncmp(url + n - m, domain, m);
+}
+
+bool gcs_ours(const struct gcs *g, const char *url)
+{
+	size_t n = origin(g->endpoint);
+
+	if (!strstr(url, "://") || control(url))
+		return false;
+	return (origin(url) == n && !strncasecmp(url, g->endpoint, n)) ||
+	       (at_google(g->endpoint) && at_google(url));
 }
 
 static int prepare(struct ctx *c, struct remote *r, const struct remote_request *q,
@@ -102,7 +124,7 @@ static int prepare(struct ctx *c, struct remote *r, const struct remote_request 
 
 	for (; count < q->header_count; count++)
 		headers[count] = q->headers[count];
-	if (v->text[GCP_TOKEN] && *v->text[GCP_TOKEN] && ours(g, url)) {
+	if (v->text[GCP_TOKEN] && *v->text[GCP_TOKEN] && gcs_ours(g, url)) {
 		headers[count++] = (struct net_header){
 			"Authorization", arena_printf(c->arena, "Bearer %s", v->text[GCP_TOKEN])
 		};
@@ -285,6 +307,7 @@ static int refuse(struct ctx *c, struct remote *r, const struct remote_request *
 				     : arena_printf(c->arena, "%s gs://%s: %s", q->method, r->bucket,
 						    reply->failure ? reply->failure : "");
 
+	detail = remote_said(c, r, detail);
 	switch (reply->status) {
 	case 401:
 		return fail_because(c, PERMISSION_DENIED, detail,
@@ -361,13 +384,38 @@ static void free_json(void *tree)
 	json_decref(tree);
 }
 
+/* A tree takes fifty times its text and more. */
+static bool is_modest(const char *text, size_t size)
+{
+	size_t values = 0;
+	bool quoted = false;
+
+	for (const char *p = text, *end = text + size; p < end; p++) {
+		if (*p == '"')
+			quoted = !quoted;
+		else if (quoted)
+			p += *p == '\\';
+		else
+			values += *p == ',' || *p == '{' || *p == '[';
+	}
+	return values <= VALUES;
+}
+
 json_t *gcs_json(struct ctx *c, const char *text, size_t size)
 {
 	json_error_t why;
-	json_t *tree = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+	json_t *tree;
 
+	if (!is_modest(text, size)) {
+		(void)fail(c, TEMPORARILY_UNAVAILABLE,
+			   "The artifact store's answer holds more than %d values", VALUES);
+		return NULL;
+	}
+	tree = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
 	if (!json_is_object(tree)) {
-		(void)fail_because(c, TEMPORARILY_UNAVAILABLE, tree ? "not an object" : why.text,
+		(void)fail_because(c, TEMPORARILY_UNAVAILABLE,
+				   tree ? "not an object"
+					: arena_printf(c->arena, "line %d column %d", why.line, why.column),
 				   "The artifact store answered with something that is no JSON");
 		json_decref(tree);
 		return NULL;
@@ -380,6 +428,7 @@ bool gcs_json_uint(const json_t *object, const char *name, uint64_t *ret)
 {
 	const json_t *value = json_object_get(object, name);
 	const char *text = json_string_value(value);
+	unsigned long long number;
 	char *end;
 
 	if (json_is_integer(value) && json_integer_value(value) >= 0) {
@@ -389,8 +438,11 @@ bool gcs_json_uint(const json_t *object, const char *name, uint64_t *ret)
 	if (!text || !isdigit((unsigned char)*text))
 		return false;
 	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return !errno && !*end;
+	number = strtoull(text, &end, 10);
+	if (errno || *end || number > INT64_MAX)
+		return false;
+	*ret = number;
+	return true;
 }
 
 int64_t gcs_time(const char *text)

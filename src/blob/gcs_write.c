@@ -328,10 +328,10 @@ static int started(struct ctx *c, struct gcs_writer *w)
 {
 	const char *session = remote_call_header(w->call, "Location");
 
-	if (!session || strlen(session) > SESSION_MOST ||
-	    (strncmp(session, "https://", 8) != 0 && strncmp(session, "http://", 7) != 0))
-		return fail(c, TEMPORARILY_UNAVAILABLE,
-			    "The artifact store began an upload without saying where");
+	if (!session || strlen(session) > SESSION_MOST || !gcs_ours(w->gcs, session))
+		return fail_because(c, TEMPORARILY_UNAVAILABLE,
+				    session ? "at another address than the store's" : "no Location",
+				    "The artifact store began an upload without saying where");
 	w->session = strdup(session);
 	if (!w->session)
 		return fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
@@ -353,13 +353,15 @@ static int read_range(struct ctx *c, struct gcs_writer *w, uint64_t *ret)
 	*ret = 0;
 	if (range) {
 		if (!dash || !isdigit((unsigned char)dash[1]))
-			return fail_because(c, TEMPORARILY_UNAVAILABLE, range,
+			return fail_because(c, TEMPORARILY_UNAVAILABLE,
+					    remote_said(c, &w->gcs->remote, range),
 					    "The artifact store's answer cannot be understood");
 		*ret = strtoull(dash + 1, NULL, 10) + 1;
 	}
 	w->failed = *ret < w->sending.start || *ret > end;
 	if (w->failed)
-		return fail_because(c, TEMPORARILY_UNAVAILABLE, range ? range : "nothing",
+		return fail_because(c, TEMPORARILY_UNAVAILABLE,
+				    range ? remote_said(c, &w->gcs->remote, range) : "nothing",
 				    "The artifact store lost bytes of the upload: upload it again");
 	return 0;
 }

@@ -74,6 +74,36 @@ void remote_shutdown(void)
 	pthread_mutex_unlock(&shared.lock);
 }
 
+/* Signatures are 64 hex digits. */
+static void conceal_signatures(char *text)
+{
+	enum { SIGNATURE = 64 };
+	size_t n;
+
+	for (; *text; text += n ? n : 1) {
+		n = strspn(text, "0123456789abcdef");
+		if (n >= SIGNATURE)
+			memset(text, '*', n);
+	}
+}
+
+const char *remote_said(struct ctx *c, const struct remote *r, const char *text)
+{
+	const unsigned aws = 1U << AWS_KEY_ID | 1U << AWS_SECRET | 1U << AWS_TOKEN;
+	const unsigned gcp = 1U << GCP_TOKEN | 1U << GCP_KEY | 1U << GCP_SIGNER;
+	char *ret = arena_strdup(c->arena, text ? text : "");
+	bool is_aws;
+
+	conceal_signatures(ret);
+	if (!r->identity)
+		return ret;
+	pthread_mutex_lock(&shared.lock);
+	is_aws = r->identity == shared.aws;
+	pthread_mutex_unlock(&shared.lock);
+	identity_conceal(r->identity, is_aws ? aws : gcp, ret);
+	return ret;
+}
+
 static _Atomic bool stopping;
 
 void remote_stop(void)

@@ -29,6 +29,7 @@ enum {
 	REMOTE_STALL_MS = 30000,        /* CAPSTAN_ARTIFACT_STALL_SECONDS */
 	REMOTE_TEXT = 8 << 20,          /* an answer that is read whole: a page of a list, 1,000 names of 1 KiB, encoded */
 	REMOTE_PAGES = 100000,          /* of one list: a store that never ends is an error */
+	REMOTE_PAGES_EMPTY = 1000,      /* in a row */
 	REMOTE_PART = 8 << 20,          /* bytes of one part */
 	REMOTE_PARTS_IN_FLIGHT = 4,     /* of one upload, while there is memory for them */
 	REMOTE_PART_MEMORY = 64 << 20,  /* all parts in memory at one time */
@@ -91,6 +92,9 @@ void remote_shutdown(void);             /* blob_shutdown() */
 void remote_stop(void);                 /* blob_stop() */
 bool remote_stopping(void);
 bool remote_stats(struct net_pump_stats *ret);
+/* What a store says of itself, for a log: without credentials and signatures, which it may repeat. NULL: "". */
+const char *remote_said(struct ctx *c, const struct remote *r, const char *text);
+
 /* CAPSTAN_ARTIFACT_STALL_SECONDS, REMOTE_STALL_MS. */
 int remote_stall_ms(void);
 

@@ -62,7 +62,12 @@ int remote_perform(struct ctx *c, struct remote *r, const struct remote_request 
 	ret->broke = remote_call_broke(w->call);
 	if (!rc) {
 		keep(c, w->call, ret);
-		ret->reply.body = arena_strndup(c->arena, text, size);
+		/* Whatever it holds: a NUL is no end. */
+		char *body = arena_alloc(c->arena, size + 1);
+
+		memcpy(body, text, size);
+		body[size] = '\0';
+		ret->reply.body = body;
 		ret->reply.size = size;
 	}
 	remote_call_close(TAKE(w->call));

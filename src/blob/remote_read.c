@@ -143,9 +143,9 @@ static int read_extent(struct ctx *c, const struct reader *d, const struct net_h
 		return 0;
 	}
 	if (!read_range(range, first, end, total))
-		return lies(c, range ? range : "no Content-Range");
+		return lies(c, range ? remote_said(c, d->remote, range) : "no Content-Range");
 	if (h->content_length >= 0 && (uint64_t)h->content_length != *end - *first)
-		return lies(c, range);
+		return lies(c, remote_said(c, d->remote, range));
 	return 0;
 }
 

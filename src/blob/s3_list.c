@@ -49,27 +49,41 @@ static const char *query_of(struct ctx *c, const struct s3_pages *p)
 }
 
 struct reading {
-	const struct s3_pages *pages;
+	struct s3_pages *pages;
 	bool encoded;
 };
 
 static int give(struct ctx *c, const struct reading *r, const char *key, bool common, uint64_t size)
 {
-	if (!key)
-		return fail_because(c, TEMPORARILY_UNAVAILABLE, "an entry without a key",
+	const char *prefix = r->pages->prefix;
+
+	if (key && r->encoded)
+		key = strstr(key, "%00") ? NULL : s3_decode(c, key);
+	/* Never outside of what was asked, whatever the store says. */
+	if (!key || strncmp(key, prefix, strlen(prefix)) != 0)
+		return fail_because(c, TEMPORARILY_UNAVAILABLE,
+		                    key ? "a key outside of the prefix" : "an entry without a key",
 		                    "The artifact store's list could not be understood");
-	return r->pages->each(c, r->pages->arg, r->encoded ? s3_decode(c, key) : key, common, size);
+	r->pages->empty = 0;
+	return r->pages->each(c, r->pages->arg, key, common, size);
+}
+
+/* What cannot be is unknown. */
+static uint64_t size_of(const struct net_xml *x)
+{
+	const char *text = net_xml_text(x, "Size");
+	uint64_t size = text && *text >= '0' && *text <= '9' ? strtoull(text, NULL, 10) : 0;
+
+	return size <= INT64_MAX ? size : 0;
 }
 
 static int give_all(struct ctx *c, const struct reading *r, const struct net_xml *page)
 {
 	for (const struct net_xml *x = page->child; x; x = x->next) {
-		const char *size = net_xml_text(x, "Size");
 		int rc = 0;
 
 		if (!strcmp(x->name, "Contents"))
-			rc = give(c, r, net_xml_text(x, "Key"), false,
-			          size ? strtoull(size, NULL, 10) : 0);
+			rc = give(c, r, net_xml_text(x, "Key"), false, size_of(x));
 		else if (!strcmp(x->name, "CommonPrefixes"))
 			rc = give(c, r, net_xml_text(x, "Prefix"), true, 0);
 		if (rc)
@@ -133,9 +147,10 @@ int s3_pages(struct ctx *c, struct s3_pages *p)
 			return -1;
 		if (!p->more || p->max_keys)
 			return 0;
+		if (++p->empty > REMOTE_PAGES_EMPTY)
+			break;
 	}
-	return fail(c, TEMPORARILY_UNAVAILABLE,
-	            "The artifact store's list is longer than %d pages", REMOTE_PAGES);
+	return fail(c, TEMPORARILY_UNAVAILABLE, "The artifact store's list never ends");
 }
 
 const char *s3_below(struct ctx *c, const struct s3 *s, const char *key)

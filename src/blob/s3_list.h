@@ -22,6 +22,7 @@ struct s3_pages {
 
 	char token[S3_TOKEN];           /* ours */
 	bool more;
+	unsigned empty;                 /* pages in a row */
 };
 int s3_pages(struct ctx *c, struct s3_pages *p) MUST_CHECK;
 

@@ -419,12 +419,14 @@ static int fail_with(struct ctx *c, const struct s3 *s, int status, const char *
 	const struct meaning *m;
 	const char *detail;
 
-	code = checked(code);
+	code = checked(remote_said(c, &s->remote, code));
+	message = remote_said(c, &s->remote, message);
+	request_id = remote_said(c, &s->remote, request_id);
 	m = meaning_of(c, status, code);
 	detail = arena_printf(c->arena,
 	                      "status=%d code=%s store_request_id=%.100s bucket=%s object=%.200s: %.*s",
-	                      status, code, request_id ? request_id : "", s->remote.bucket,
-	                      object ? object : "", MESSAGE_MOST, message ? message : "");
+	                      status, code, request_id, s->remote.bucket,
+	                      object ? object : "", MESSAGE_MOST, message);
 	return fail_by(c, s, m, status, code, object, region, detail);
 }
 

@@ -64,13 +64,12 @@ static int fetch(struct ctx *c, struct net *n, void *arg, struct identity_value 
 	else if (emulator)
 		*ret = (struct identity_value){ .text[GCP_TOKEN] = "" };
 	else
-		return fail(c, INVALID_STATE,
-			    "The server has no Google Cloud credentials: "
-			    "GOOGLE_APPLICATION_CREDENTIALS is not "
-			    "set, gcloud's %s is not there and no metadata server answers. Set "
-			    "GOOGLE_APPLICATION_CREDENTIALS to "
-			    "a credentials file, or run the server with a service account.",
-			    gclouds ? gclouds : "application_default_credentials.json");
+		return fail_because(
+			c, INVALID_STATE, gclouds,
+			"The server has no Google Cloud credentials: GOOGLE_APPLICATION_CREDENTIALS is not "
+			"set, gcloud's application_default_credentials.json is not there and no metadata "
+			"server answers. Set GOOGLE_APPLICATION_CREDENTIALS to a credentials file, or run "
+			"the server with a service account.");
 	if (quota)
 		ret->text[GCP_QUOTA] = quota;
 	return result;

@@ -495,3 +495,27 @@ void identity_refused(struct identity *i, const struct identity_value *value)
 	}
 	pthread_mutex_unlock(&i->lock);
 }
+
+/* ---- what others say ---- */
+
+enum { SECRET_LEAST = 8 };              /* what is shorter is no secret, and in many words */
+
+static void conceal(char *text, const char *secret)
+{
+	size_t n = strlen(secret);
+
+	if (n < SECRET_LEAST)
+		return;
+	for (char *at = text; (at = strstr(at, secret)); at += n)
+		memset(at, '*', n);
+}
+
+void identity_conceal(struct identity *i, unsigned texts, char *text)
+{
+	pthread_mutex_lock(&i->lock);
+	for (size_t n = 0; i->value && n < IDENTITY_TEXTS; n++) {
+		if ((texts & 1U << n) && i->value->at[n] != NOT_SET)
+			conceal(text, i->value->bytes + i->value->at[n]);
+	}
+	pthread_mutex_unlock(&i->lock);
+}

@@ -114,6 +114,10 @@ int net_xml_read(struct ctx *c, const char *xml, size_t size, const struct net_x
 
 	if (size > NET_XML_SIZE)
 		return fail(c, TEMPORARILY_UNAVAILABLE, "The answer is too large.");
+	/* UTF-16, which expat reads whatever it is told, and which grows when it becomes UTF-8. */
+	if (memchr(xml, '\0', size))
+		return fail_because(c, TEMPORARILY_UNAVAILABLE, "not in UTF-8",
+		                    "The answer is no XML that can be read.");
 	for (const char *p = xml, *end = xml + size; (p = memchr(p, '<', (size_t)(end - p))); p++)
 		r.most++;
 	r.nodes = NEW_ARRAY(c->arena, r.most, struct net_xml);

@@ -18,7 +18,7 @@ import uuid
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "api")]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "api")]
 
 import accounts  # noqa: E402
 import capstan_server  # noqa: E402
