@@ -24,6 +24,9 @@ SANITIZER = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed"
 )
 PASSWORD = "a password & more"
+# Shells have what they start behind them ignore Ctrl-C, and children inherit that: a daemon would not hear it either.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SLOW = float(os.environ.get("CAPSTAN_TEST_SLOW", "1"))
 
 
@@ -71,6 +74,8 @@ def environment(**more):
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=99")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.update(more)
+    if "AWS_EC2_METADATA_SERVICE_ENDPOINT" not in env:
+        env.setdefault("AWS_EC2_METADATA_DISABLED", "true")     # the machine's own would be asked over the network
     return env
 
 

@@ -30,7 +30,7 @@ from mlflow import MlflowClient  # noqa: E402
 
 import capstan_server  # noqa: E402
 import exchange  # noqa: E402
-from daemon_log import pytest_runtest_makereport  # noqa: E402,F401
+from daemon_log import pytest_runtest_logstart, pytest_runtest_makereport  # noqa: E402,F401
 
 REFERENCE = os.environ.get("CAPSTAN_TEST_URL")
 

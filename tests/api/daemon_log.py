@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 LINES = 40
+read = weakref.WeakKeyDictionary()      # how much of a daemon's log is older than the test
 WORTH_READING = re.compile(r"Z (warn|error) |Sanitizer|Assertion")
 alive = weakref.WeakSet()
 
@@ -21,8 +22,14 @@ def watch(server):
 def words(server):
     """What the daemon warned of, at most the last lines of it."""
     with contextlib.suppress(OSError):
-        return [line for line in server.log().splitlines() if WORTH_READING.search(line)][-LINES:]
+        return [line for line in server.log()[read.get(server, 0):].splitlines() if WORTH_READING.search(line)][-LINES:]
     return []
+
+
+def pytest_runtest_logstart(nodeid, location):
+    for server in list(alive):
+        with contextlib.suppress(OSError):
+            read[server] = len(server.log())
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -568,8 +568,10 @@ def test_get_artifact(api, name):
     for path in ("../x", "%2e%2e/x", "/etc/passwd", "a/../../x", "file:///etc/passwd", "a#b"):
         query = {"name": name, "version": "1", "path": path}
         says(api.get(get, query), "Invalid path")
-    elsewhere = api.get(get, {"name": name, "version": "1", "path": "MLmodel"})
-    refused(elsewhere, "NOT_IMPLEMENTED", 501)
+    # A bucket, for which this server has no credentials; and what no server of ours opens.
+    refused(api.get(get, {"name": name, "version": "1", "path": "MLmodel"}), "PERMISSION_DENIED", 403)
+    version(api, name, "wasbs://c@account.blob.core.windows.net/x")
+    refused(api.get(get, {"name": name, "version": "2", "path": "MLmodel"}), "NOT_IMPLEMENTED", 501)
     says(api.get(get, {"name": name, "version": "9", "path": "x"}), NO_VERSION.format(name, 9), *GONE)
     says(api.get(get, {"name": name, "version": "x", "path": "x"}),
          "Parameter 'version' must be an integer, got 'x'.")

@@ -25,7 +25,7 @@ import capstan_server  # noqa: E402
 import table  # noqa: E402
 import webhook_receiver  # noqa: E402
 import wire  # noqa: E402
-from daemon_log import pytest_runtest_makereport  # noqa: E402,F401
+from daemon_log import pytest_runtest_logstart, pytest_runtest_makereport  # noqa: E402,F401
 
 FULL = os.environ.get("CAPSTAN_FULL") == "1"
 
