@@ -4,9 +4,10 @@
 /* SHA-256 of the bytes that pass. */
 #include "transfer_impl.h"
 
+/* OpenSSL has SHA-256; what it may not have is memory. */
 static int broken(struct ctx *c)
 {
-	return fail(c, INTERNAL_ERROR, "SHA-256 is not available");
+	return fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
 }
 
 int hash_begin(struct ctx *c, struct transfer *t)

@@ -196,12 +196,12 @@ def test_connections_break(faulty, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_client_leaves_an_upload(faulty, kind, reset):
     key = folder() + "/f"
-    faulty.proxy.pace = 0.05                # 8 MiB take three seconds and more
+    faulty.proxy.pace = 0.1                 # 8 MiB take six seconds and more
     up = Upload(faulty, key, 40 << 20)
     up.send(BODIES[LARGE][:12 << 20])
     moving = faulty.proxy.wait_for(lambda: [x for x in faulty.proxy.find("PUT") if x.sent > 50_000 and not x.ended])
     (up.reset if reset else up.close)()
-    faulty.proxy.wait_for(lambda: not any(faulty.proxy.held(x) for x in moving), 1 * SLOW)
+    faulty.proxy.wait_for(lambda: not any(faulty.proxy.held(x) for x in moving), 3 * SLOW)
     faulty.proxy.wait_for(lambda: all(x.ended for x in moving), 5 * SLOW)
     # The session of a resumable upload is cancelled at the same moment: the gate may be first to hang up.
     assert all(x.end == "client left" or kind == "gcs" for x in moving), moving
@@ -244,7 +244,7 @@ def test_client_leaves_a_download(faulty, kind):
     assert len(moving) == 1
     r.close()
     c.close()
-    faulty.proxy.wait_for(lambda: moving[0].ended, 1 * SLOW)
+    faulty.proxy.wait_for(lambda: moving[0].ended, 3 * SLOW)
     assert moving[0].end == "client left", moving
 
 
