@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/thread.h"
+#include "with_bell.h"
 
 #include <cmocka.h>            /* last: it defines fail() */
 
@@ -392,34 +393,6 @@ static void *serve(void *arg)
 }
 
 /* ---- the client ---- */
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool woken;
-} bell = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
-
-static void ring(void *arg)
-{
-	(void)arg;
-	pthread_mutex_lock(&bell.lock);
-	bell.woken = true;
-	pthread_cond_signal(&bell.changed);
-	pthread_mutex_unlock(&bell.lock);
-}
-
-static void await(void)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 20;
-	pthread_mutex_lock(&bell.lock);
-	while (!bell.woken)
-		assert_int_equal(pthread_cond_timedwait(&bell.changed, &bell.lock, &until), 0);
-	bell.woken = false;
-	pthread_mutex_unlock(&bell.lock);
-}
 
 static struct blob *blob;
 static struct ctx ctx;

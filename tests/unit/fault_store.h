@@ -25,6 +25,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/thread.h"
+#include "with_bell.h"
 
 #include <cmocka.h>            /* last: it defines fail() */
 
@@ -264,34 +265,6 @@ UNUSED static bool asked(unsigned i, const char *text)
 {
 	return strcasestr(server.requests[i], text);
 }
-
-/* ---- waiting ---- */
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool ready;
-} woken = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-
-UNUSED static void on_ready(void *arg)
-{
-	(void)arg;
-	pthread_mutex_lock(&woken.lock);
-	woken.ready = true;
-	pthread_cond_signal(&woken.changed);
-	pthread_mutex_unlock(&woken.lock);
-}
-
-UNUSED static void await(void)
-{
-	pthread_mutex_lock(&woken.lock);
-	while (!woken.ready)
-		pthread_cond_wait(&woken.changed, &woken.lock);
-	woken.ready = false;
-	pthread_mutex_unlock(&woken.lock);
-}
-
-UNUSED static const struct blob_ready ready = { on_ready, NULL };
 
 UNUSED static void failed(enum error_code code, const char *words)
 {
