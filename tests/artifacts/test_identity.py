@@ -179,7 +179,7 @@ def test_aws_old_keys_serve_while_fetches_fail(imds_place, own_identity):
     place = imds_place(6)
     works(place)
     own_identity.broken["/latest/"] = (500, "no", FOREVER)
-    time.sleep(5)
+    wait_for(lambda: own_identity.count(status=500), 10, "a fetch that fails")
     works(place)
     own_identity.broken.clear()
     # The next attempt is up to some seconds away: until then they are good, or it is said that there are none.

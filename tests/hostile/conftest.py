@@ -11,8 +11,10 @@ CAPSTAN_FULL       1: the long ones too
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
@@ -100,6 +102,31 @@ def still_there(request):
         daemon = request.getfixturevalue(name)
         assert daemon.process.poll() is None, daemon.log()[-4000:]
         wire.health(daemon)
+
+
+@pytest.fixture
+def listener():
+    """host:port of somebody whom nobody may call."""
+    calls = []
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as s:
+        s.settimeout(0.05)
+        over = threading.Event()
+
+        def accept():
+            while not over.is_set():
+                try:
+                    calls.append(s.accept()[1])
+                except TimeoutError:
+                    pass
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        port = s.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port)).close()       # it would be noticed
+        yield "127.0.0.1", port
+        over.set()
+        thread.join()
+    assert len(calls) == 1, f"the daemon connected: {calls[1:]}"
 
 
 def unique(prefix="hostile"):
