@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "commit_impl.h"
 #include "db/db.h"
+#include "store/writers.h"
 
 enum { FIND_RUNS, FIND_EXPERIMENTS, FIND_PARAMS, FIND_TAGS, FIND_MODELS, NEW_RUN_IDS };
 
@@ -341,6 +342,7 @@ int commit_read(struct attempt *a)
 
 	gather(a);
 	db_queue_begin(a->c);
+	writers_enter(a->c);
 	queue_runs(a, &answers);
 	queue_cells(a, &answers);
 	if (a->model_count)
