@@ -27,7 +27,7 @@ import botocore.config  # noqa: E402
 import requests  # noqa: E402
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: E402
 
-import bench  # noqa: E402
+import peers  # noqa: E402
 import capstan_server  # noqa: E402
 from stores import stores  # noqa: E402
 
@@ -113,7 +113,7 @@ def parallel(folder, transfers, connections):
 def resident(server):
     """MiB of the server's own processes: a private PostgreSQL below it is not the proxy."""
     total = 0
-    for pid in bench.tree(server.pid) if isinstance(server, Mlflow) else [server.pid]:
+    for pid in peers.tree(server.pid) if isinstance(server, Mlflow) else [server.pid]:
         with contextlib.suppress(OSError):
             with open(f"/proc/{pid}/status") as f:
                 total += next(int(ln.split()[1]) for ln in f if ln.startswith("VmRSS:"))
@@ -149,7 +149,7 @@ class Peak:
                 self.bytes = max(self.bytes, total)
 
 
-class Mlflow(bench.Mlflow):
+class Mlflow(peers.Mlflow):
     def command(self):
         found = super().command()
         found[found.index("--artifacts-destination") + 1] = f"s3://{BUCKET}/mlflow"
@@ -205,7 +205,7 @@ class World:
             os.mkdir(self.temporary)
             server = Mlflow(backend=cluster.database("mlflow"), env={**self.environment, "TMPDIR": self.temporary})
             self.stack.callback(server.close)
-            bench.start(server)
+            peers.start(server)
             self._mlflow = server
         return self._mlflow
 

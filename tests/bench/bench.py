@@ -1,428 +1,232 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The Capstan Authors
 
-"""Requests per second of Capstan and of MLflow on the same PostgreSQL, as a table of ratios: see run.sh."""
+"""Capstan beside MLflow, FastTrackML and PostgreSQL alone: see run.sh."""
 
 import argparse
-import base64
 import contextlib
+import json
 import os
 import pathlib
+import platform
+import resource
 import shutil
-import socket
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-import requests
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 
-import seed
+import beside  # noqa: E402
+import equal  # noqa: E402
+import growth  # noqa: E402
+import loads  # noqa: E402
+import page  # noqa: E402
+import peers  # noqa: E402
+import report  # noqa: E402
+import seed  # noqa: E402
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "api"))
-import capstan_server  # noqa: E402
-from capstan_server import wait_for  # noqa: E402
-
-# workload, connections, whether `pgbench` has a counterpart
-WORKLOADS = [
-    ("log-metric", 1, True),
-    ("log-metric", 32, True),
-    ("log-metric", 256, True),
-    ("log-batch-10", 32, False),
-    ("log-batch-100", 32, False),
-    ("log-batch-1000", 32, False),
-    ("create-run", 32, False),
-    ("create-run", 256, False),
-    ("get-run", 32, False),
-    ("search-rows", 32, False),
-    ("search-filter", 32, False),
-    ("model-search", 32, False),
-    ("model-search-tag", 32, False),
-    ("version-search", 32, False),
-    ("version-create", 32, False),
-    ("alias-set", 32, False),
-]
-IDLE = 10_000
+SECTIONS = ("memory", "mixed", "big", "accounts")
+# A short run leaves these out.
+LONG = {"log-batch-10 256", "log-batch-100 256", "log-batch-1000 256", "log-param 256", "set-tag 256", "get-run 256",
+        "get-run 1", "search-filter 1", "history 32", "health 256", "version-create 32", "alias-set 32"}  # fmt: skip
+COPY_ROWS = 500_000
 
 
-class Mlflow(capstan_server.Server):
-    """mlflow server with its defaults: four workers."""
-
-    def command(self):
-        mlflow = pathlib.Path(sys.executable).with_name("mlflow")
-        return [
-            str(mlflow),
-            "server",
-            "--host",
-            self.host,
-            "--port",
-            str(self.port),
-            "--backend-store-uri",
-            self.backend,
-            "--artifacts-destination",
-            os.path.join(self.data_dir, "artifacts"),
-        ]
-
-
-def tree(pid):
-    """The process and all below it."""
-    found, queue = [], [pid]
-    while queue:
-        each = queue.pop()
-        found.append(each)
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{each}/task"):
-                with open(f"/proc/{each}/task/{task}/children") as f:
-                    queue += map(int, f.read().split())
-    return found
+def arguments():
+    parser = argparse.ArgumentParser(prog="run.sh")
+    parser.add_argument("--quick", action="store_true", help="one short round on less data: shows that it works")
+    parser.add_argument("--growth", action="store_true", help="cost by size instead, and plans of statements")
+    parser.add_argument("--peers", default="mlflow,fasttrackml", help="besides Capstan, or none")
+    parser.add_argument("--only", default="", help=f"workloads, a connection count behind one if wanted, {', '.join(SECTIONS)}, plans")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int, help="of a stretch")
+    parser.add_argument("--out", default="build/bench", help="directory of results.json, table.txt and page.html")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs left in the directory")
+    parser.add_argument("--seed", default="", help=f"make these templates, measure nothing: {', '.join(seed.SIZES)}")
+    options = parser.parse_args()
+    options.peers = [p for p in options.peers.split(",") if p and p != "none"]
+    unknown = set(options.peers) - set(peers.KINDS)
+    if unknown:
+        parser.error(f"no such peer: {', '.join(unknown)}")
+    options.only = [w for w in options.only.split(",") if w]
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.seconds = options.seconds or (1 if options.quick else 2)
+    return options
 
 
-def status(server, word):
-    """Sum of a number of /proc/PID/status over the server's processes."""
-    total = 0
-    for pid in tree(server.pid):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/status") as f:
-                total += next(int(line.split()[1]) for line in f if line.startswith(word))
-    return total
+def wanted(options):
+    """Workloads and sections to run."""
+    if not options.only:
+        chosen = [w for w in loads.WORKLOADS if not options.quick or w.key not in LONG]
+        return chosen, [s for s in SECTIONS if not options.quick or s in ("memory", "mixed")]
+    names = set(options.only)
+    chosen = [w for w in loads.WORKLOADS if w.name in names or w.key in names]
+    sections = [s for s in (*SECTIONS, "plans") if s in names]
+    unknown = names - {w.name for w in chosen} - {w.key for w in chosen} - set(sections)
+    if unknown:
+        sys.exit(f"run.sh: no such workload: {', '.join(sorted(unknown))}")
+    return chosen, sections
 
 
-def megabytes(server):
-    return status(server, "VmRSS:") / 1024
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-def start(server):
-    """ms to the first 200."""
-    began = time.monotonic()
-    server.spawn()
-    wait_for(lambda: server.ready() or server.process.poll() is not None, 180, "first answer")
-    if server.process.poll() is not None:
-        raise RuntimeError(server.log()[-3000:])
-    return (time.monotonic() - began) * 1000
+def stretch(target, workload, options, number):
+    """A peer's slow requests are timed one by one, in the first round only."""
+    if target.name == "capstan":
+        return target.load(workload.name, workload.connections, options.seconds, workload.idle)
+    if workload.timed:
+        return target.timed(workload.name) if not number and workload.connections == 1 else None
+    if options.quick and workload.connections == 256:
+        return None
+    slow = target.name == "mlflow"
+    return target.load(workload.name, workload.connections, options.seconds + slow, workload.idle)
 
 
-class Target:
-    def __init__(self, name, server, folder, user=None):
-        self.name, self.server, self.folder = name, server, folder
-        self.session = requests.Session()
-        self.session.auth = user
-        self.rates, self.errors = {}, 0
-
-    def prepare(self, experiment, runs):
-        self.experiment = experiment
-        self.runs_file = os.path.join(self.folder, self.name)
-        with open(self.runs_file, "w") as f:
-            f.write("\n".join(runs) + "\n")
-        # what is written goes to runs of another experiment than what is searched
-        api = self.server.url + "/api/2.0/mlflow/"
-        made = self.session.post(api + "experiments/create", json={"name": "written"}).json()
-        self.written = made["experiment_id"]
-        self.written_file = self.runs_file + "-written"
-        made = [
-            self.session.post(api + "runs/create", json={"experiment_id": self.written}).json()
-            for _ in range(64)
-        ]
-        with open(self.written_file, "w") as f:
-            f.write("\n".join(run["run"]["info"]["run_id"] for run in made) + "\n")
-
-    def load(self, workload, connections, seconds):
-        writes = workload.startswith("log-") or workload == "create-run"
-        command = [
-            "wrk",
-            f"-t{min(2, connections)}",
-            f"-c{connections}",
-            f"-d{seconds}s",
-            "--timeout",
-            "30s",
-            "-s",
-            str(HERE / "load.lua"),
-            self.server.url,
-            "--",
-            workload,
-            self.written if writes else self.experiment,
-            self.written_file if writes else self.runs_file,
-        ]
-        if self.session.auth:
-            words = base64.b64encode(":".join(self.session.auth).encode()).decode()
-            command.append(f"Basic {words}")
-        out = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120)
-        line = next(ln for ln in out.stdout.splitlines() if ln.startswith("RESULT"))
-        _, total, bad, duration, p50, p99 = line.split()
-        self.errors += int(bad)
-        return (int(total) - int(bad)) / (int(duration) / 1e6), float(p50), float(p99)
+def bare(cluster, workload, options):
+    if workload.floor == "pgbench":
+        return peers.pgbench(cluster, workload.connections, options.seconds)
+    return peers.copy_points(cluster, COPY_ROWS)
 
 
-def pgbench(cluster, clients, seconds):
-    """Commits per second of prepared single-row inserts into the points table's shape."""
-    seconds = max(seconds, clients // 32)  # connecting with a password takes its time
-    script = os.path.join(cluster.dir, "insert.sql")
-    with open(script, "w") as f:
-        f.write(
-            "\\set run random(1, 64)\n\\set step random(1, 2000000000)\n"
-            "INSERT INTO bench_points VALUES (:run, 1, 1700000000000, :step, 0.5) ON CONFLICT DO NOTHING;\n"
+def middle(found):
+    """Of each figure, the median over the rounds."""
+    found = [each for each in found if each]
+    if not found:
+        return None
+    return {
+        what: (
+            [statistics.median(each["cpu"][i] for each in found) for i in range(3)]
+            if what == "cpu"
+            else statistics.median(each[what] for each in found)
         )
-    os.chmod(script, 0o644)
-    env = dict(os.environ, PGPASSWORD=capstan_server.PASSWORD)
-    out = subprocess.run(
-        [
-            os.path.join(cluster.bin, "pgbench"),
-            "-n",
-            "-M",
-            "prepared",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(cluster.port),
-            "-U",
-            cluster.user,
-            "-c",
-            str(clients),
-            "-j",
-            str(min(2, clients)),
-            "-T",
-            str(seconds),
-            "-f",
-            script,
-            "postgres",
-        ],
-        capture_output=True,
-        text=True,
-        env=env,
-        timeout=seconds + 120,
-    )
-    if out.returncode:
-        raise RuntimeError(out.stderr[-2000:])
-    rates = [ln.split()[2] for ln in out.stdout.splitlines() if ln.startswith("tps")]
-    if not rates:
-        raise RuntimeError(f"pgbench with {clients} clients said: {out.stdout}{out.stderr}")
-    return float(rates[0])
+        for what in found[0]
+    }
 
 
-def idle_clients(server, count):
-    """MiB and threads with this many keep-alive connections that said something once."""
-    sockets = []
-    ask = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
-    try:
-        for _ in range(count):
-            s = socket.create_connection((server.host, server.port), timeout=60)
-            s.sendall(ask)
-            assert s.recv(4096).startswith(b"HTTP/1.1 200")
-            sockets.append(s)
-        return megabytes(server), status(server, "Threads:")
-    finally:
-        for s in sockets:
-            s.close()
-
-
-def busy_memory(target, seconds):
-    """The most MiB seen while 256 connections log metrics, and the threads then."""
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(target.load, "log-metric", 256, seconds)
-        most = threads = 0
-        while not loading.done():
-            most = max(most, megabytes(target.server))
-            threads = max(threads, status(target.server, "Threads:"))
-            time.sleep(0.05)
-        return most, threads
-
-
-def table(head, rows):
-    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
-        print(
-            "  ".join(
-                str(cell).rjust(w) if i else str(cell).ljust(w)
-                for i, (cell, w) in enumerate(zip(row, widths))
-            )
-        )
-    print()
-
-
-def figure(value):
-    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
-
-
-def speed(targets, cluster, arguments, workloads):
-    found = {}
-    for number in range(arguments.rounds):
-        for workload, connections, compare in workloads:
+def speed(targets, cluster, options, workloads, rows):
+    taken, floors = {}, {}
+    for number in range(options.rounds):
+        for workload in workloads:
             for target in targets:
-                if target.name == "mlflow" and connections == 256 and arguments.quick:
-                    continue
-                rate, _, p99 = target.load(workload, connections, arguments.seconds)
-                found.setdefault((workload, connections, target.name), []).append((rate, p99))
-            if compare:
-                rate = pgbench(cluster, connections, arguments.seconds)
-                found.setdefault((workload, connections, "pgbench"), []).append((rate, 0.0))
-        print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
-    rows = []
-    for workload, connections, _ in workloads:
-
-        def middle(name, part=0):
-            values = [v[part] for v in found.get((workload, connections, name), [])]
-            return statistics.median(values) if values else None
-
-        ours, theirs, bare = middle("capstan"), middle("mlflow"), middle("pgbench")
-        rows.append(
-            [
-                workload,
-                connections,
-                figure(ours),
-                figure(middle("capstan", 1)),
-                figure(theirs),
-                figure(middle("mlflow", 1)),
-                figure(bare),
-                f"{ours / theirs:,.0f} x" if theirs else "-",
-                f"{ours / bare:.2f} x" if bare else "-",
-            ]
-        )
-    print()
-    table(
-        [
-            "requests/s",
-            "conns",
-            "capstan",
-            "p99 ms",
-            "mlflow",
-            "p99 ms",
-            "pgbench",
-            "to mlflow",
-            "to pgbench",
-        ],
-        rows,
-    )
+                taken.setdefault((workload.key, target.name), []).append(stretch(target, workload, options, number))
+            if workload.floor:
+                floors.setdefault(workload.key, []).append(bare(cluster, workload, options))
+        progress(f"round {number + 1} of {options.rounds} done")
+    for workload in workloads:
+        row = {
+            "workload": workload.name,
+            "connections": workload.connections,
+            "idle": workload.idle,
+            "points": workload.points,
+            "peers": {target.name: middle(taken[workload.key, target.name]) for target in targets},
+        }
+        if workload.floor:
+            row["floor"], row["floor name"] = statistics.median(floors[workload.key]), workload.floor
+        rows[workload.key] = row
 
 
-def auth_cost(cluster, folder, arguments):
-    """The same work with nobody signed in, and by a user who may write one experiment."""
-    admin, user = ("admin", "an admin's password"), ("writer", "a writer's password")
-    targets, found = [], {}
+def ordered(rows):
+    return {w.key: rows[w.key] for w in loads.WORKLOADS if w.key in rows}
+
+
+def measure(cluster, folder, options, results):
+    workloads, sections = wanted(options)
+    size = seed.SIZES["quick" if options.quick else "base"]
+    targets = []
     try:
-        for name, flags in (("open", []), ("basic auth", ["--app-name", "basic-auth"])):
-            server = capstan_server.Server(*flags, backend=cluster.database(f"auth-{len(targets)}"))
-            if flags:
-                server.env = {**server.env, "MLFLOW_AUTH_ADMIN_USERNAME": admin[0], "MLFLOW_AUTH_ADMIN_PASSWORD": admin[1]}
-            targets.append(Target(name, server, folder, user if flags else None))
-            start(server)
-            if flags:
-                made = {"username": user[0], "password": user[1]}
-                reply = requests.post(f"{server.url}/api/2.0/mlflow/users/create", json=made, auth=admin)
-                assert reply.status_code == 200, reply.text
-            targets[-1].prepare("0", [])
-            shutil.copy(targets[-1].written_file, targets[-1].runs_file)
-        for _ in range(2 * arguments.rounds):
-            for workload in ("log-metric", "get-run"):
-                for target in targets:
-                    rate, _, _ = target.load(workload, 32, arguments.seconds)
-                    found.setdefault((workload, target.name), []).append(rate)
+        for kind in ["capstan", *options.peers] if workloads or {"memory", "mixed"} & set(sections) else []:
+            targets.append(loads.open_target(cluster, kind, size, folder, wait=1))
+        if targets:
+            results["equal"] = equal.check(targets, size)
+            progress("\n".join(results["equal"]))
+        for target in targets:
+            target.prepare()
+        if "memory" in sections:
+            results["memory"] = {t.name: beside.memory(t, options) for t in targets}
+        speed(targets, cluster, options, workloads, results.setdefault("rows", {}))
+        results["rows"] = ordered(results["rows"])
+        for target in targets if "memory" in sections else []:
+            results["memory"][target.name]["after"] = peers.megabytes(target.server)
+        results["errors"] = {t.name: t.errors for t in targets}
+        for target in targets[1:]:
+            target.server.close()
+        if "mixed" in sections:
+            results["mixed"] = {"disk": beside.mixed(targets[0], folder, options)}
+            other = None if options.quick else beside.mixed_with_store(cluster, targets[0], folder, options)
+            if other:
+                results["mixed"]["versitygw"] = other
     finally:
         for target in targets:
             target.server.close()
-    rows = []
-    for workload in ("log-metric", "get-run"):
-        plain, guarded = (statistics.median(found[workload, t.name]) for t in targets)
-        rows.append([workload, 32, figure(plain), figure(guarded), f"{(1 - guarded / plain) * 100:.1f} %"])
-    table(["requests/s", "conns", *(t.name for t in targets), "cost"], rows)
-    return targets
+    if "big" in sections:
+        results["big"] = beside.big(cluster, folder, options)
+    if "accounts" in sections:
+        results["accounts"] = beside.accounts(cluster, folder, options)
+    if "plans" in sections:
+        results["plans"] = growth.plans(cluster, folder, options)
 
 
-def memory(targets, starts, arguments):
-    rows = []
-    for target in targets:
-        quiet, threads = megabytes(target.server), status(target.server, "Threads:")
-        busy, busy_threads = busy_memory(target, arguments.seconds)
-        count = IDLE if target.name == "capstan" and not arguments.quick else 1000
-        idle, idle_threads = idle_clients(target.server, count)
-        fresh = starts[target.name]
-        rows.append(
-            [
-                target.name,
-                figure(fresh[0]),
-                figure(fresh[1]),
-                fresh[2],
-                figure(quiet),
-                threads,
-                figure(busy),
-                busy_threads,
-                f"{figure(idle)} ({count:,})",
-                idle_threads,
-            ]
-        )
-    table(
-        [
-            "",
-            "start ms",
-            "MiB fresh",
-            "threads",
-            "MiB after load",
-            "threads",
-            "MiB at 256",
-            "threads",
-            "MiB idle clients",
-            "threads",
-        ],
-        rows,
-    )
+def machine():
+    with open("/proc/meminfo") as f:
+        memory = int(next(f).split()[1]) / (1 << 20)
+    return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def about(cluster, options):
+    with cluster.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        version = cursor.fetchone()[0].split()[0]
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC",
+        "machine": f"{machine()}, PostgreSQL {version}",
+        "how": f"medians of {options.rounds} rounds of {options.seconds} s",
+    }
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="one short round")
-    parser.add_argument("--no-mlflow", action="store_true")
-    parser.add_argument("--only", action="append", help="a workload; may be repeated")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=int)
-    arguments = parser.parse_args()
-    arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
-    arguments.seconds = arguments.seconds or (2 if arguments.quick else 4)
-    workloads = [w for w in WORKLOADS if not arguments.only or w[0] in arguments.only]
-
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    out = pathlib.Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    kept = out / "results.json"
+    results = json.loads(kept.read_text()) if kept.exists() and not options.fresh else {}
     folder = tempfile.mkdtemp(prefix="capstan-bench-")
-    cluster = capstan_server.Postgres(
-        "-c max_connections=400 -c shared_buffers=256MB -c jit=off -c max_wal_size=4GB"
-    ).start()
-    targets, starts = [], {}
+    os.chmod(folder, 0o711)
+    cluster = peers.Cluster(os.environ.get("CAPSTAN_BENCH_DIR", f"/var/tmp/capstan-bench-{os.getuid()}"))
     try:
-        with contextlib.closing(cluster.connect()) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "CREATE TABLE bench_points (run_id bigint NOT NULL, key_id integer NOT NULL, timestamp bigint NOT NULL,"
-                " step bigint NOT NULL, value double precision NOT NULL,"
-                " PRIMARY KEY (run_id, key_id, timestamp, step, value))"
-            )
-        kinds = [("capstan", capstan_server.Server)] + (
-            [] if arguments.no_mlflow else [("mlflow", Mlflow)]
-        )
-        for name, kind in kinds:
-            server = kind(backend=cluster.database(name))
-            targets.append(Target(name, server, folder))
-            start(server)  # migrates
-            server.stop(expect=None)
-            took = start(server)
-            starts[name] = (took, megabytes(server), status(server, "Threads:"))
-            if name == "capstan":
-                found = seed.fill(server)
-            else:
-                with contextlib.closing(cluster.connect(name)) as connection:
-                    found = seed.copy_to_mlflow(connection, "bench")
-            targets[-1].prepare(*found)
-            with contextlib.closing(
-                cluster.connect(name)
-            ) as connection, connection.cursor() as cursor:
-                cursor.execute("VACUUM ANALYZE")
-        speed(targets, cluster, arguments, workloads)
-        memory(targets, starts, arguments)
-        guarded = [] if arguments.only else auth_cost(cluster, folder, arguments)
-        for target in targets + guarded:
-            if target.errors:
-                print(f"{target.name}: {target.errors} requests failed or timed out (not counted)")
+        cluster.start()
+        results["about"] = about(cluster, options)
+        if options.seed:
+            for name in options.seed.split(","):
+                for kind in ["capstan", *options.peers]:
+                    seed.template(cluster, kind, seed.SIZES[name])
+            return 0
+        if options.growth:
+            results["growth"] = growth.measure(cluster, folder, options)
+            results["plans"] = growth.plans(cluster, folder, options)
+        else:
+            measure(cluster, folder, options, results)
+    except equal.Different as difference:
+        print(f"Capstan and MLflow do not answer the same\n{difference}")
+        return 1
     finally:
-        for target in targets:
-            target.server.close()
         cluster.close()
         shutil.rmtree(folder, ignore_errors=True)
+    text = report.text(results)
+    print(text)
+    kept.write_text(json.dumps(results, indent=1))
+    (out / "table.txt").write_text(text)
+    (out / "page.html").write_text(page.render(results))
+    with contextlib.suppress(ValueError):
+        out = out.relative_to(pathlib.Path.cwd())
+    progress(f"{out}/table.txt, {out}/page.html")
     return 0
 
 

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Copyright The Capstan Authors
 --
--- wrk's requests: wrk -s load.lua URL -- WORKLOAD EXPERIMENT RUN_IDS_FILE [AUTHORIZATION]
+-- wrk's requests: wrk -s load.lua URL -- WORKLOAD NAME=VALUE...; loads.py says which names there are
 
 local api = "/api/2.0/mlflow/"
 local headers = { ["Content-Type"] = "application/json" }
 local threads = 0
-local runs = {}
 local step = 0
+local about, runs, bare = {}, {}, {}
 local make
 
 function setup(thread)
@@ -15,14 +15,14 @@ function setup(thread)
 	threads = threads + 1
 end
 
-local function any_run()
-	return runs[math.random(#runs)]
+local function any(list)
+	return list[math.random(#list)]
 end
 
 local function log_metric()
 	step = step + 1
 	return "POST", "runs/log-metric", string.format(
-		'{"run_id":"%s","key":"loss","value":%.6f,"timestamp":1700000000000,"step":%d}', any_run(),
+		'{"run_id":"%s","key":"loss","value":%.6f,"timestamp":1700000000000,"step":%d}', any(runs),
 		math.random(), step)
 end
 
@@ -34,20 +34,33 @@ local function log_batch(count)
 			metrics[i] = string.format('{"key":"batch%d","value":%.6f,"timestamp":1700000000000,"step":%d}', i % 10,
 				math.random(), step)
 		end
-		return "POST", "runs/log-batch", string.format('{"run_id":"%s","metrics":[%s]}', any_run(),
+		return "POST", "runs/log-batch", string.format('{"run_id":"%s","metrics":[%s]}', any(runs),
 			table.concat(metrics, ","))
 	end
 end
 
 local function search(more)
-	return function(experiment)
-		return "POST", "runs/search", string.format('{"experiment_ids":["%s"],"max_results":100%s}', experiment, more)
+	return function()
+		return "POST", "runs/search", string.format('{"experiment_ids":["%s"],"max_results":100%s%s}', about.experiment,
+			more, about.token and ',"page_token":"' .. about.token .. '"' or "")
 	end
 end
 
--- one of the 20,000 of seed.py
+local function get_run()
+	return "GET", "runs/get?run_id=" .. any(runs), nil
+end
+
+local function get_experiment()
+	return "GET", "experiments/get?experiment_id=" .. about.experiment, nil
+end
+
+local function set_tag()
+	return "POST", "runs/set-tag", string.format('{"run_id":"%s","key":"tag %d","value":"%d"}', any(bare),
+		math.random(20), math.random(1000000))
+end
+
 local function any_model()
-	return string.format("model-%05d", math.random(0, 19999))
+	return string.format("model-%05d", math.random(0, about.models - 1))
 end
 
 local workloads = {
@@ -55,18 +68,32 @@ local workloads = {
 	["log-batch-10"] = log_batch(10),
 	["log-batch-100"] = log_batch(100),
 	["log-batch-1000"] = log_batch(1000),
-	["create-run"] = function(experiment)
-		return "POST", "runs/create", string.format('{"experiment_id":"%s","start_time":1700000000000}', experiment)
+	["log-param"] = function()
+		local key = math.random(1000)		-- a parameter keeps its value, so this one is always the same
+		return "POST", "runs/log-parameter", string.format('{"run_id":"%s","key":"param %d","value":"%d"}', any(bare),
+			key, key)
 	end,
-	["get-run"] = function()
-		return "GET", "runs/get?run_id=" .. any_run(), nil
+	["set-tag"] = set_tag,
+	["create-run"] = function()
+		return "POST", "runs/create", string.format('{"experiment_id":"%s","start_time":1700000000000}', about.written)
 	end,
+	["get-run"] = get_run,
+	["get-experiment"] = get_experiment,
 	["search-rows"] = search(""),
 	["search-filter"] = search(',"filter":"metrics.m1 > 0.5 and params.p1 = \'3\' and tags.t1 = \'1\'",' ..
 		'"order_by":["metrics.m0 DESC"]'),
+	["page"] = search(',"order_by":["metrics.m0 DESC"]'),
+	["experiments-search"] = function()
+		return "POST", "experiments/search", '{"max_results":100,"order_by":["name ASC"],"filter":' ..
+			string.format('"name LIKE \'group %d/%%\'"}', math.random(0, 9))
+	end,
+	["history"] = function()
+		return "GET", string.format("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?metric_key=loss" ..
+			"&max_results=320&run_ids=%s", about.history), nil
+	end,
 	["model-search"] = function()
 		return "GET", string.format("registered-models/search?max_results=100&filter=name%%20LIKE%%20%%27model-%03d%%25%%27",
-			math.random(0, 199)), nil
+			math.random(0, about.models / 100 - 1)), nil
 	end,
 	["model-search-tag"] = function()
 		return "GET", string.format("registered-models/search?max_results=100&order_by=timestamp%%20DESC" ..
@@ -82,25 +109,40 @@ local workloads = {
 		return "POST", "registered-models/alias", string.format('{"name":"%s","alias":"champion","version":"%d"}',
 			any_model(), math.random(1, 2))
 	end,
+	["small-reads"] = function()
+		return any({ get_run, get_experiment })()
+	end,
+	["small-writes"] = function()
+		return any({ log_metric, set_tag })()
+	end,
 	["health"] = function()
-		return "GET", nil, nil
+		return "GET", "/health", nil
 	end,
 }
+
+local function lines(path)
+	local all = {}
+	for line in path and io.lines(path) or function() end do
+		all[#all + 1] = line
+	end
+	return all
+end
 
 function init(args)
 	math.randomseed(os.time() * 64 + number)
 	step = math.random(1, 2000000000)
 	make = workloads[args[1]]
-	experiment = args[2]
-	headers["Authorization"] = args[4]
-	for line in io.lines(args[3]) do
-		runs[#runs + 1] = line
+	for i = 2, #args do
+		local name, value = args[i]:match("^(%w+)=(.*)$")
+		about[name] = value
 	end
+	headers["Authorization"] = about.authorization
+	runs, bare = lines(about.runs), lines(about.bare)
 end
 
 function request()
-	local method, path, body = make(experiment)
-	return wrk.format(method, path and api .. path or "/health", headers, body)
+	local method, path, body = make()
+	return wrk.format(method, path:sub(1, 1) == "/" and path or api .. path, headers, body)
 end
 
 function done(summary, latency, requests)

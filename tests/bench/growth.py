@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Capstan Authors
+
+"""What a request costs as what is kept grows, one client at a time; and statements that read whole tables."""
+
+import contextlib
+import json
+import os
+import re
+import time
+
+import loads
+import seed
+
+SIZES = ["runs-1000", "base", "big", "wide", "long"]
+WORKLOADS = [
+    "log-metric", "log-batch-100", "create-run", "get-run", "search-rows", "search-filter", "page-1", "page-50",
+    "experiments-search",
+]  # fmt: skip
+LARGE = 1_000  # rows
+
+
+def measure(cluster, folder, options, sizes=None):
+    """size -> peer -> workload -> what a stretch found."""
+    found = {}
+    for name in sizes or SIZES:
+        size = seed.SIZES[name]
+        for kind in ["capstan", *options.peers]:
+            target = loads.open_target(cluster, kind, size, folder)
+            with contextlib.closing(target.server):
+                target.prepare()
+                each = found.setdefault(name, {}).setdefault(kind, {})
+                for workload in [] if name == "long" else WORKLOADS:
+                    with contextlib.suppress(AssertionError):  # a peer that cannot give the page's token
+                        seconds = options.seconds if kind == "capstan" else 2 * options.seconds
+                        each[workload] = target.load(workload, 1, seconds)
+                for number, points in enumerate(size.points if name == "long" else ()):
+                    way = target.load if kind == "capstan" else target.timed
+                    extra = (1, options.seconds) if kind == "capstan" else (1,)
+                    each[f"history {points}"] = way("history", *extra, history=number)
+            cluster.drop(f"work-{kind}-{name}")
+    return found
+
+
+def walk(plan):
+    yield plan
+    for each in plan.get("Plans", ()):
+        yield from walk(each)
+
+
+def explained(text):
+    """Statements and plans of auto_explain's lines."""
+    for piece in re.findall(r"plan:\n((?:\t.*\n)+)", text):
+        with contextlib.suppress(ValueError):
+            yield json.loads(piece)
+
+
+def plans(cluster, folder, options, name="big"):
+    """Statements of Capstan that read a large table from its beginning to its end, by the workload that asked."""
+    target = loads.open_target(cluster, "capstan", seed.SIZES[name], folder)
+    with contextlib.closing(target.server):
+        database = f"work-capstan-{name}"
+        with cluster.cursor(database) as cursor:
+            cursor.execute("SELECT relname, reltuples::bigint FROM pg_class WHERE relkind = 'r' AND reltuples >= %s", (LARGE,))
+            large = dict(cursor.fetchall())
+            for setting, value in (
+                ("session_preload_libraries", "auto_explain"),
+                ("auto_explain.log_min_duration", "0"),
+                ("auto_explain.log_format", "json"),
+            ):
+                cursor.execute(f'ALTER DATABASE "{database}" SET {setting} = \'{value}\'')
+        target.server.restart()
+        target.prepare()
+        log = os.path.join(cluster.dir, "log")
+        found, count = {}, 0
+        for workload in dict.fromkeys(w.name for w in loads.WORKLOADS):
+            at = os.path.getsize(log)
+            target.load(workload, 1, 1)
+            time.sleep(0.2)
+            with open(log, errors="replace") as f:
+                f.seek(at)
+                for each in explained(f.read()):
+                    count += 1
+                    for node in walk(each["Plan"]):
+                        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in large:
+                            statement = " ".join(each["Query Text"].split())
+                            key = (node["Relation Name"], statement)
+                            found.setdefault(key, set()).add(workload)
+        with cluster.cursor(database) as cursor:
+            cursor.execute(
+                "SELECT relname, seq_scan, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read >= %s ORDER BY 3 DESC",
+                (LARGE,),
+            )
+            counted = cursor.fetchall()
+    cluster.drop(database)
+    return {
+        "plans": count,
+        "large": large,
+        "statements": [
+            {"table": table, "rows": large[table], "workloads": sorted(who), "statement": statement[:600]}
+            for (table, statement), who in sorted(found.items())
+        ],
+        "counted": counted,
+    }
