@@ -40,7 +40,8 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="one short round on less data: shows that it works")
     parser.add_argument("--growth", action="store_true", help="cost by size instead, and plans of statements")
     parser.add_argument("--peers", default="mlflow,fasttrackml", help="besides Capstan, or none")
-    parser.add_argument("--only", default="", help=f"workloads, a connection count behind one if wanted, {', '.join(SECTIONS)}, plans")
+    parser.add_argument("--only", default="", help=f"workloads, perhaps with connections as in 'get-run 32'; {', '.join(SECTIONS)}, plans;"
+                        f" with --growth {', '.join(growth.SIZES)}, plans")  # fmt: skip
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int, help="of a stretch")
     parser.add_argument("--out", default="build/bench", help="directory of results.json, table.txt and page.html")
@@ -184,7 +185,7 @@ def about(cluster, options):
     return {
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC",
         "machine": f"{machine()}, PostgreSQL {version}",
-        "how": f"medians of {options.rounds} rounds of {options.seconds} s",
+        "how": f"medians of {options.rounds} rounds of {options.seconds} s" if options.rounds > 1 else f"one round of {options.seconds} s",
     }
 
 
@@ -209,8 +210,10 @@ def main():
                     seed.template(cluster, kind, seed.SIZES[name])
             return 0
         if options.growth:
-            results["growth"] = growth.measure(cluster, folder, options)
-            results["plans"] = growth.plans(cluster, folder, options)
+            sizes = [name for name in growth.SIZES if not options.only or name in options.only]
+            results.setdefault("growth", {}).update(growth.measure(cluster, folder, options, sizes))
+            if not options.only or "plans" in options.only:
+                results["plans"] = growth.plans(cluster, folder, options)
         else:
             measure(cluster, folder, options, results)
     except equal.Different as difference:

@@ -102,7 +102,6 @@ class Artifacts:
         self.url = target.server.url + ARTIFACTS + "bench/"
         self.moved, self.over, self.processes = 0, threading.Event(), set()
         self.size = min(GIB, total // 8)
-        self.left = total
         self.path = os.path.join(folder, "artifact")
         with open(self.path, "wb") as f:
             f.truncate(self.size)
@@ -110,7 +109,7 @@ class Artifacts:
 
     def __enter__(self):
         self.curl("-T", self.path, self.url + "source")
-        self.moved = 0
+        self.moved, self.began = 0, time.monotonic()
         self.threads = [threading.Thread(target=self.carry, args=(n,)) for n in range(8)]
         for thread in self.threads:
             thread.start()
@@ -123,7 +122,17 @@ class Artifacts:
         if process.wait() == 0:
             with self.lock:
                 self.moved += self.size
-        self.processes.discard(process)
+        with self.lock:
+            self.processes.discard(process)
+
+    def rate(self):
+        """MiB/s so far: of files that arrived, and of those under way."""
+        with self.lock:
+            moved = self.moved
+            for process in self.processes:
+                with contextlib.suppress(OSError), open(f"/proc/{process.pid}/io") as f:
+                    moved += max(int(next(f).split()[1]) for _ in range(2))  # read from a file, or written to one
+        return moved / (1 << 20) / (time.monotonic() - self.began)
 
     def carry(self, n):
         while not self.over.is_set():
@@ -186,9 +195,8 @@ def small(target, seconds):
 
 def mixed(target, folder, options):
     """Small requests alone, and beside 64 large batches, 8 deep searches and 8 GiB of artifacts."""
-    seconds = options.seconds
+    seconds = 2 * options.seconds
     total = (1 if options.quick else 8) * GIB
-    batches, searches = ("log-batch-1000", 64), ("page-50", 8)
 
     def artifacts():
         return Artifacts(target, folder, total)
@@ -196,24 +204,26 @@ def mixed(target, folder, options):
     ways = {
         "nothing": contextlib.ExitStack,
         "busy processes": spinning,
-        "64 large batches": lambda: loop(target, batches),
-        "8 deep searches": lambda: loop(target, searches),
+        "64 large batches": lambda: loop(target, ("log-batch-1000", 64)),
+        "8 deep searches": lambda: loop(target, ("page-50", 8)),
         "8 GiB of artifacts": artifacts,
     }
     found = {}
-    for name, way in {} if options.quick else ways.items():
-        with way():
-            time.sleep(1)
-            found[name] = small(target, seconds)
-    if options.quick:
-        found["nothing"] = small(target, seconds)
-    with artifacts() as moving, loop(target, batches, searches):
-        time.sleep(1)
-        peak = peers.megabytes(target.server)
-        found["all of it"] = small(target, 2 * seconds)
-        found["all of it"]["rss"] = max(peak, peers.megabytes(target.server))
-        found["all of it"]["moved"] = moving.moved / GIB
+    small(target, 1)
+    for name, way in ways.items():
+        if not options.quick or name == "nothing":
+            with way():
+                time.sleep(1)
+                found[name] = small(target, seconds)
+    found["all of it"] = all_at_once(target, artifacts(), seconds)
     return found
+
+
+def all_at_once(target, artifacts, seconds):
+    with artifacts, loop(target, ("log-batch-1000", 64), ("page-50", 8)):
+        time.sleep(1)
+        found = small(target, seconds)
+        return {**found, "rss": peers.megabytes(target.server), "moved": artifacts.rate()}
 
 
 def mixed_with_store(cluster, target, folder, options):
@@ -238,12 +248,9 @@ def mixed_with_store(cluster, target, folder, options):
         server.start()
         other = loads.Target(server, cluster, folder, target.size)
         other.folder, other.tokens, other.written = target.folder, dict(target.tokens), target.written
-        found = {"nothing": small(other, options.seconds)}
-        with Artifacts(other, folder, 8 * GIB) as moving, loop(other, ("log-batch-1000", 64), ("page-50", 8)):
-            time.sleep(1)
-            found["all of it"] = small(other, 2 * options.seconds)
-            found["all of it"]["rss"] = peers.megabytes(server)
-            found["all of it"]["moved"] = moving.moved / GIB
+        small(other, 1)
+        found = {"nothing": small(other, 2 * options.seconds)}
+        found["all of it"] = all_at_once(other, Artifacts(other, folder, 8 * GIB), 2 * options.seconds)
         return found
 
 

@@ -51,7 +51,7 @@ def questions(size):
     yield "get-experiment by name", "GET", "experiments/get-by-name", {"experiment_name": "bare"}, 1
     some = {"max_results": 100, "order_by": ["name ASC"], "filter": "name LIKE 'group 3/%'"}
     yield "experiments-search", "POST", "experiments/search", some, 2
-    yield "experiments-search", "POST", "experiments/search", {"max_results": 50}, 2
+    yield "experiments, newest first", "POST", "experiments/search", {"max_results": 50}, 2
     yield "history", "GET", "metrics/get-history", {"run_id": runs[1], "metric_key": "m3"}, 1
     yield "short history sampled", "GET", INTERVAL, {"run_ids": runs[1], "metric_key": "m3", "max_results": 320}, 1
     if size.points:

@@ -77,8 +77,9 @@ class Cluster(capstan_server.Postgres):
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         if self.as_user:
             shutil.chown(self.dir, "postgres")
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self.stop("immediate")  # of a run that was killed
+        if os.path.exists(os.path.join(self.data, "postmaster.pid")):  # of a run that was killed
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self.stop("immediate")
         if os.path.exists(os.path.join(self.data, "PG_VERSION")):
             self.resume()
         else:

@@ -96,7 +96,7 @@ def memory(found):
 
 
 def mixed(found):
-    head = ["p99 of small requests, ms", "reads", "to alone", "writes", "to alone", "reads/s", "writes/s"]
+    head = ["p99 of small requests, ms", "reads", "to alone", "writes", "to alone", "reads/s", "writes/s", "artifacts MiB/s", "MiB"]
     lines = []
     for where, ways in found.items():
         alone = ways["nothing"]
@@ -104,7 +104,8 @@ def mixed(found):
             line = [f"{where}: beside {name}"]
             for kind in ("small-reads", "small-writes"):
                 line += [figure(each[kind]["p99"], 2), times(ratio(each[kind]["p99"], alone[kind]["p99"]))]
-            lines.append(line + [figure(each[kind]["rate"]) for kind in ("small-reads", "small-writes")])
+            line += [figure(each[kind]["rate"]) for kind in ("small-reads", "small-writes")]
+            lines.append(line + [figure(each.get("moved")), figure(each.get("rss"))])
     return table(head, lines)
 
 
@@ -131,7 +132,7 @@ def growth(found):
 
 
 def plans(found):
-    text = f"{found['plans']:,} plans seen, {len(found['large'])} tables with 1,000 rows or more\n"
+    text = f"{found['plans']:,} plans seen, {len(found['large'])} tables with 5,000 rows or more\n"
     if not found["statements"]:
         return text + "no statement read one of them from beginning to end\n"
     for each in found["statements"]:
