@@ -214,7 +214,8 @@ def text(results):
         parts += ["\n", growth(results["growth"])]
     if results.get("plans"):
         parts += ["\n", plans(results["plans"])]
-    parts += ["\n", verdicts(results)]
+    if bars(results):
+        parts += ["\n", verdicts(results)]
     for peer, errors in results.get("errors", {}).items():
         for workload, count in errors.items():
             parts.append(f"{peer}: {count:,} requests of {workload} failed or timed out (not counted)\n")

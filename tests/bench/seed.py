@@ -10,7 +10,9 @@ MLflow's and FastTrackML's tables are filled by SQL; Capstan takes MLflow's over
 import contextlib
 import dataclasses
 import hashlib
+import inspect
 import json
+import logging
 import math
 import os
 import pathlib
@@ -48,19 +50,20 @@ SIZES = {
 RUN = "md5('run ' || n)"
 
 
-def fingerprint(kind):
+def fingerprint(kind, size):
     """Another one when what made the template would make something else now."""
-    parts = [pathlib.Path(__file__).read_bytes()]
+    makers = (fill, fill_runs, fill_points, fill_latest, fill_models, run_id)
+    parts = [repr(size), *map(inspect.getsource, makers)]
     if kind == "capstan":
         folder = capstan_server.ROOT / "src" / "db" / "migrations"
-        parts += [path.read_bytes() for path in sorted(folder.iterdir())]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+        parts += [path.read_text() for path in sorted(folder.iterdir())]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
 def template(cluster, kind, size):
     """Name of a database that nobody changes; made when there is none."""
     name = f"seed-{kind}-{size.name}"
-    want = fingerprint(kind)
+    want = fingerprint(kind, size)
     with cluster.cursor() as cursor:
         cursor.execute(
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (name,)
@@ -79,7 +82,7 @@ def template(cluster, kind, size):
             make_mlflow(cluster.uri(name))
         else:
             make_fasttrackml(cluster, name)
-        with cluster.cursor(name) as cursor:
+        with cluster.cursor(name) as cursor, without_indexes(cursor, "metrics"):
             fill(cursor, kind, size)
     with cluster.cursor(name) as cursor:
         cursor.execute("VACUUM ANALYZE")
@@ -94,6 +97,7 @@ def make_mlflow(uri):
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     for store in (Tracking(uri, "mlflow-artifacts:/"), Registry(uri)):
         store.engine.dispose()
 
@@ -128,7 +132,7 @@ def settle(cluster, name, folder):
     with contextlib.closing(server):
         server.start()
         quiet, last, deadline = 0, None, time.monotonic() + 600
-        while quiet < 6 and time.monotonic() < deadline:
+        while quiet < 10 and time.monotonic() < deadline:
             time.sleep(0.5)
             with cluster.cursor(name) as cursor:
                 cursor.execute(
@@ -138,6 +142,31 @@ def settle(cluster, name, folder):
                 now = cursor.fetchone()[0]
             quiet = quiet + 1 if now == last else 0
             last = now
+
+
+@contextlib.contextmanager
+def without_indexes(cursor, table):
+    """They are made anew at the end: a sort of all rows is quicker than an insert of each."""
+    cursor.execute(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'",
+        (table,),
+    )
+    keys = cursor.fetchall()
+    cursor.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND indexname <> ALL (%s)",
+        (table, [name for name, _ in keys]),
+    )
+    indexes = cursor.fetchall()
+    for name, _ in keys:
+        cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    for name, _ in indexes:
+        cursor.execute(f'DROP INDEX "{name}"')
+    yield
+    cursor.execute("SET maintenance_work_mem = '1GB'")
+    for name, definition in keys:
+        cursor.execute(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
+    for _, definition in indexes:
+        cursor.execute(definition)
 
 
 def fill(cursor, kind, size):
