@@ -178,24 +178,26 @@ def spinning():
             process.wait()
 
 
-def small(target, seconds):
-    """p99 in ms of small reads and of small writes, two clients each at the same time."""
-    commands = {name: target.command(name, 2, seconds) for name in ("small-reads", "small-writes")}
-    running = {
-        name: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for name, command in commands.items()
+def small(target, seconds, rounds=1):
+    """Small reads and small writes, two clients each at the same time: medians of so many stretches."""
+    found = {"small-reads": [], "small-writes": []}
+    for _ in range(rounds):
+        running = {
+            name: subprocess.Popen(
+                target.command(name, 2, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            for name in found
+        }
+        for name, process in running.items():
+            found[name].append(target.understand(name, process.communicate()[0]))
+    return {
+        name: {what: statistics.median(each[i] for each in stretches) for i, what in enumerate(("rate", "p50", "p99"))}
+        for name, stretches in found.items()
     }
-    found = {}
-    for name, process in running.items():
-        out = process.communicate()[0]
-        rate, p50, p99, _ = target.understand(name, out)
-        found[name] = {"rate": rate, "p50": p50, "p99": p99}
-    return found
 
 
 def mixed(target, folder, options):
     """Small requests alone, and beside 64 large batches, 8 deep searches and 8 GiB of artifacts."""
-    seconds = 2 * options.seconds
     total = (1 if options.quick else 8) * GIB
 
     def artifacts():
@@ -214,15 +216,15 @@ def mixed(target, folder, options):
         if not options.quick or name == "nothing":
             with way():
                 time.sleep(1)
-                found[name] = small(target, seconds)
-    found["all of it"] = all_at_once(target, artifacts(), seconds)
+                found[name] = small(target, options.seconds, options.rounds)
+    found["all of it"] = all_at_once(target, artifacts(), options)
     return found
 
 
-def all_at_once(target, artifacts, seconds):
+def all_at_once(target, artifacts, options):
     with artifacts, loop(target, ("log-batch-1000", 64), ("page-50", 8)):
         time.sleep(1)
-        found = small(target, seconds)
+        found = small(target, options.seconds, options.rounds)
         return {**found, "rss": peers.megabytes(target.server), "moved": artifacts.rate()}
 
 
@@ -249,8 +251,8 @@ def mixed_with_store(cluster, target, folder, options):
         other = loads.Target(server, cluster, folder, target.size)
         other.folder, other.tokens, other.written = target.folder, dict(target.tokens), target.written
         small(other, 1)
-        found = {"nothing": small(other, 2 * options.seconds)}
-        found["all of it"] = all_at_once(other, Artifacts(other, folder, 8 * GIB), 2 * options.seconds)
+        found = {"nothing": small(other, options.seconds, options.rounds)}
+        found["all of it"] = all_at_once(other, Artifacts(other, folder, 8 * GIB), options)
         return found
 
 
