@@ -21,6 +21,7 @@ import peers
 import seed
 
 GIB = 1 << 30
+NOTHING = seed.Size("nothing", runs=0, experiments=0, models=0, points=(), bare=0)
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 VERSITYGW = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "capstan/stores/versitygw")
 
@@ -65,8 +66,8 @@ def accounts(cluster, folder, options):
                 made = {"username": user[0], "password": user[1]}
                 reply = requests.post(f"{server.url}/api/2.0/mlflow/users/create", json=made, auth=admin)
                 assert reply.status_code == 200, reply.text
-            target = loads.Target(server, cluster, folder, seed.SIZES["base"], user if flags else None)
-            targets.append((name, target.prepare_empty()))
+            target = loads.Target(server, cluster, folder, NOTHING, user if flags else None)
+            targets.append((name, target.prepare()))
         for _ in range(2 * options.rounds):
             for workload in ("log-metric", "get-run"):
                 for name, target in targets:

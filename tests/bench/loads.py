@@ -104,7 +104,7 @@ class Target:
         os.mkdir(self.folder)
         self.session = requests.Session()
         self.session.auth = user
-        self.errors, self.lacks = {}, set()
+        self.errors, self.lacks, self.tokens = {}, set(), {}
 
     def call(self, method, path, **options):
         url = self.server.url + (path if path.startswith("/") else "/api/2.0/mlflow/" + path)
@@ -116,27 +116,19 @@ class Target:
         return reply.json()
 
     def prepare(self):
-        """What is written goes to runs of other experiments than what is searched."""
+        """What is written goes to runs of other experiments than what is searched, where there are any."""
         self.written = self.post("experiments/create", name="written")["experiment_id"]
         made = [self.post("runs/create", experiment_id=self.written) for _ in range(64)]
+        written = [run["run"]["info"]["run_id"] for run in made]
         runs, bare = self.size.runs, self.size.bare
-        self.files = {
-            "written": [run["run"]["info"]["run_id"] for run in made],
-            "searched": [seed.run_id(n) for n in range(runs)],
-            "bare": [seed.run_id(n) for n in range(runs, runs + bare)],
+        files = {
+            "written": written,
+            "searched": [seed.run_id(n) for n in range(runs)] or written,
+            "bare": [seed.run_id(n) for n in range(runs, runs + bare)] or written,
         }
-        for name, ids in self.files.items():
+        for name, ids in files.items():
             with open(os.path.join(self.folder, name), "w") as f:
                 f.write("\n".join(ids) + "\n")
-        self.tokens = {}
-        return self
-
-    def prepare_empty(self):
-        """For a server without the seeded data."""
-        self.size = seed.Size("none", runs=0, bare=0, points=())
-        self.prepare()
-        os.replace(os.path.join(self.folder, "written"), os.path.join(self.folder, "searched"))
-        os.symlink("searched", os.path.join(self.folder, "written"))
         return self
 
     def token(self, page):

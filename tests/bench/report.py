@@ -136,7 +136,7 @@ def plans(found):
     if not found["statements"]:
         return text + "no statement read one of them from beginning to end\n"
     for each in found["statements"]:
-        text += f"  {each['table']} ({each['rows']:,} rows) by {', '.join(each['workloads'])}: {each['statement']}\n"
+        text += f"  {each['table']} ({each['rows']:,} rows) by {', '.join(each['workloads'])}: {each['statement'][:160]} ...\n"
     return text
 
 
