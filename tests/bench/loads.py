@@ -82,11 +82,13 @@ class Idle:
 
     def __enter__(self):
         ask = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{self.server.port}\r\n\r\n".encode()
-        for _ in range(self.count):
-            s = socket.create_connection((self.server.host, self.server.port), timeout=60)
-            s.sendall(ask)
-            assert s.recv(4096).startswith(b"HTTP/1.1 200")
-            self.sockets.append(s)
+        while len(self.sockets) < self.count:
+            some = [socket.create_connection((self.server.host, self.server.port), timeout=60) for _ in range(100)]
+            self.sockets += some
+            for s in some:
+                s.sendall(ask)
+            for s in some:
+                assert s.recv(4096).startswith(b"HTTP/1.1 200")
         return self
 
     def __exit__(self, *_):

@@ -93,6 +93,9 @@ class Cluster(capstan_server.Postgres):
         return self
 
     def close(self):
+        with contextlib.suppress(Exception):
+            for name in self.names("work-%"):  # or all of it would be written out before the end
+                self.drop(name)
         with contextlib.suppress(subprocess.CalledProcessError):
             self.stop("fast")
 

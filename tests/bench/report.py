@@ -14,7 +14,7 @@ def figure(value, digits=1):
 
 
 def times(value):
-    return "-" if value is None else f"{value:,.0f} x" if value >= 10 else f"{value:.2f} x"
+    return "-" if value is None else f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f} x"
 
 
 def table(head, rows):
