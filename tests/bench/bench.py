@@ -142,7 +142,8 @@ def measure(cluster, folder, options, results):
     try:
         for kind in ["capstan", *options.peers] if workloads or {"memory", "mixed"} & set(sections) else []:
             targets.append(loads.open_target(cluster, kind, size, folder, wait=1))
-        progress(f"{', '.join(target.name for target in targets) or 'nobody'} started")
+        if targets:
+            progress(f"{', '.join(target.name for target in targets)} started")
         if targets[1:] or targets and "equal" not in results:
             results["equal"] = equal.check(targets, size)
             progress("\n".join(results["equal"]))
