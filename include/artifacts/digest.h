@@ -10,6 +10,7 @@
 
 #include "artifacts/transfer.h"
 #include "base/ctx.h"
+#include "base/queue.h"
 
 /* Of an upload, into s: Repr-Digest, Content-Digest, Digest, x-amz-checksum-sha256. -1: malformed, or they
    differ. */
@@ -22,12 +23,23 @@ bool digest_wanted(const struct stream_request *r);
 const char *digest_repr(struct ctx *c, const unsigned char sha256[TRANSFER_SHA256]);
 const char *digest_plain(struct ctx *c, const unsigned char sha256[TRANSFER_SHA256]);
 
-/* Looks up what is kept of a download's object. Without it, or without a database, s stays as it is:
-   nothing fails. */
+/* Looks up what is kept of a download's object, and waits a moment for what digest_note() saw before. Without it, or
+   without a database, s stays as it is: nothing fails. */
 void digest_find(struct ctx *c, struct stream *s);
 
-/* Keeps it for uploads that are done. What fails is logged and c's error cleared: the uploads stand. */
-struct digest_made { const struct stream *stream; const struct transfer *transfer; };
-void digest_keep(struct ctx *c, const struct digest_made *made, size_t count);
+/* An upload that is done. Its answer does not wait for the database: in between it is one of these. */
+struct digest_made {
+	struct queue_node node; /* first member */
+	char *uri;
+	char etag[80];
+	uint64_t size;
+	unsigned char sha256[TRANSFER_SHA256];
+};
+
+/* NULL: there is nothing to keep, or no memory. Each one is forgotten once, kept or not. Never waits. */
+struct digest_made *digest_note(struct ctx *c, const struct stream *s, const struct transfer *t);
+/* A chain of them. What fails is logged and c's error cleared: the uploads stand. */
+void digest_keep(struct ctx *c, const struct queue_node *made);
+void digest_forget(struct queue_node *made);
 
 #endif

@@ -4,9 +4,12 @@
 #include "artifacts/digest.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -19,6 +22,7 @@
 enum {
 	BASE64 = 44,            /* characters of 32 bytes */
 	URI_MOST = 2000,        /* PostgreSQL indexes no longer ones */
+	NOTES_S = 1,
 };
 
 /* ---- headers ---- */
@@ -138,7 +142,7 @@ const char *digest_plain(struct ctx *c, const unsigned char sha256[TRANSFER_SHA2
 	return arena_printf(c->arena, "sha-256=%s", base64(c, sha256));
 }
 
-/* ---- what is kept ---- */
+/* ---- what waits to be kept ---- */
 
 static const char *object_uri(struct ctx *c, struct blob *store, const char *key)
 {
@@ -146,6 +150,71 @@ static const char *object_uri(struct ctx *c, struct blob *store, const char *key
 
 	return uri && strlen(uri) <= URI_MOST ? uri : NULL;
 }
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t noted, forgotten;
+} notes = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+/* Until nothing is left of what was noted before: who uploaded something, and asks for it now, finds it. Notes are
+   kept in turn, so later ones do not count for earlier ones. */
+static void await_notes(void)
+{
+	struct timespec until;
+	uint64_t noted;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += NOTES_S;
+	pthread_mutex_lock(&notes.lock);
+	noted = notes.noted;
+	while (notes.forgotten < noted)
+		if (pthread_cond_timedwait(&notes.changed, &notes.lock, &until))
+			break;
+	pthread_mutex_unlock(&notes.lock);
+}
+
+struct digest_made *digest_note(struct ctx *c, const struct stream *s, const struct transfer *t)
+{
+	const unsigned char *sha256 = transfer_sha256(t);
+	const char *etag = transfer_etag(t);
+	const char *uri = sha256 && *etag ? object_uri(c, s->store, s->key) : NULL;
+	struct digest_made *m = uri ? calloc(1, sizeof(*m)) : NULL;
+
+	if (!m)
+		return NULL;
+	m->uri = strdup(uri);
+	if (!m->uri) {
+		free(m);
+		return NULL;
+	}
+	snprintf(m->etag, sizeof(m->etag), "%s", etag);
+	m->size = transfer_size(t);
+	memcpy(m->sha256, sha256, TRANSFER_SHA256);
+	pthread_mutex_lock(&notes.lock);
+	notes.noted++;
+	pthread_mutex_unlock(&notes.lock);
+	return m;
+}
+
+void digest_forget(struct queue_node *made)
+{
+	uint64_t count = 0;
+
+	for (struct queue_node *next; made; made = next, count++) {
+		struct digest_made *m = (struct digest_made *)made;
+
+		next = made->next;
+		free(m->uri);
+		free(m);
+	}
+	pthread_mutex_lock(&notes.lock);
+	notes.forgotten += count;
+	pthread_cond_broadcast(&notes.changed);
+	pthread_mutex_unlock(&notes.lock);
+}
+
+/* ---- what is kept ---- */
 
 static bool database(struct ctx *c)
 {
@@ -170,6 +239,7 @@ void digest_find(struct ctx *c, struct stream *s)
 	const char *uri = object_uri(c, s->store, s->key);
 	struct artifact_object o = { 0 };
 
+	await_notes();
 	if (!uri || !database(c) || store_artifact_get(c, uri, &o) <= 0) {
 		error_clear(c);
 	} else if (strlen(o.etag) < sizeof(s->made_etag)) {
@@ -183,33 +253,31 @@ void digest_find(struct ctx *c, struct stream *s)
 	give_back(c);
 }
 
-static bool describe(struct ctx *c, const struct digest_made *m, struct artifact_object *ret)
+static void describe(struct ctx *c, const struct digest_made *m, struct artifact_object *ret)
 {
-	const unsigned char *sha256 = transfer_sha256(m->transfer);
-	const char *uri = object_uri(c, m->stream->store, m->stream->key);
 	char *text = arena_alloc(c->arena, 2 * TRANSFER_SHA256 + 1);
 
-	if (!uri || !sha256 || !*transfer_etag(m->transfer))
-		return false;
 	for (size_t i = 0; i < TRANSFER_SHA256; i++)
-		snprintf(text + 2 * i, 3, "%02x", sha256[i]);
+		snprintf(text + 2 * i, 3, "%02x", m->sha256[i]);
 	*ret = (struct artifact_object){
-		.uri = uri,
-		.etag = transfer_etag(m->transfer),
-		.size = box_int64(c->arena, (int64_t)transfer_size(m->transfer)),
+		.uri = m->uri,
+		.etag = m->etag,
+		.size = box_int64(c->arena, (int64_t)m->size),
 		.sha256 = text,
 	};
-	return true;
 }
 
-void digest_keep(struct ctx *c, const struct digest_made *made, size_t count)
+void digest_keep(struct ctx *c, const struct queue_node *made)
 {
-	struct artifact_object *objects = NEW_ARRAY(c->arena, count, struct artifact_object);
-	size_t n = 0;
+	struct artifact_object *objects;
+	size_t count = 0, n = 0;
 
-	for (size_t i = 0; i < count; i++)
-		n += describe(c, &made[i], &objects[n]);
-	if (n && (!database(c) || store_artifact_put(c, objects, n, clock_wall_ms()))) {
+	for (const struct queue_node *m = made; m; m = m->next)
+		count++;
+	objects = NEW_ARRAY(c->arena, count, struct artifact_object);
+	for (; made; made = made->next)
+		describe(c, (const struct digest_made *)made, &objects[n++]);
+	if (!database(c) || store_artifact_put(c, objects, n, clock_wall_ms())) {
 		log_event(LOG_WARN, "SHA-256 of artifacts not kept", "count", log_fmt("%zu", n),
 			  "first", objects[0].uri, "error", c->error.message, "detail",
 			  c->error.detail, NULL);
@@ -222,6 +290,7 @@ void artifacts_forget(struct ctx *c, struct blob *store, const char *key)
 {
 	const char *uri = object_uri(c, store, key);
 
+	await_notes();
 	/* Records are good for what they say only: one that stays does no harm. */
 	if (uri && (!database(c) || store_artifact_forget(c, uri))) {
 		log_event(LOG_WARN, "SHA-256 of a removed artifact stays", "id", c->request_id,

@@ -346,10 +346,6 @@ void dispatch_hand_over(struct job *j)
 	case HAND_COMMITTER:
 		submit(j);
 		return;
-	case HAND_RECORDER:
-		if (!queue_push(j->server->record_queue, &j->node))
-			job_resume(j); /* the upload stands without */
-		return;
 	default:
 		j->queued_ms = clock_ms();
 		if (!queue_push(route_of_stores(j->match.route) ? j->server->store_queue

@@ -101,7 +101,7 @@ struct http_server {
 	struct queue *store_queue;      /* of requests that wait for artifact stores */
 	pthread_t store_workers[HTTP_STORE_WORKERS];
 	unsigned store_worker_count;
-	struct queue *record_queue;     /* of uploads in JOB_RECORD */
+	struct queue *record_queue;     /* of what uploads were: struct digest_made */
 	pthread_t recorder;
 	bool recording;
 	pthread_t sweeper;
@@ -127,7 +127,6 @@ enum job_state {
 	JOB_BODY,                       /* a body is collected */
 	JOB_UPLOAD,                     /* a body goes to the transfer engine */
 	JOB_FINISH,                     /* it is whole, not yet durable */
-	JOB_RECORD,                     /* suspended: the recorder keeps what it was */
 	JOB_DISCARD,                    /* refused; what still comes is dropped */
 	JOB_CUT,                        /* the refusal was sent past libmicrohttpd; close soon */
 	JOB_AWAY,                       /* suspended, at a worker or the committer */
@@ -138,7 +137,7 @@ enum job_state {
 
 /* Who goes on with a job, once the event thread has let go of it: after work_run(), which
    touches the arena last. */
-enum job_hand { HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER, HAND_RECORDER };
+enum job_hand { HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER };
 
 struct job {
 	struct queue_node node;         /* first member */

@@ -226,10 +226,6 @@ static int step_end(struct job *j)
 		return stream_open(j);
 	case JOB_CUT:
 		return 0;
-	case JOB_RECORD:
-		j->status = 200;
-		j->state = JOB_REPLY;
-		return 0;
 	default:
 		j->state = JOB_REPLY;
 		return 0;

@@ -166,6 +166,14 @@ int stream_push(struct job *j, const char *data, size_t *size)
 	return 0;
 }
 
+static void note(struct job *j)
+{
+	struct digest_made *m = j->server->options.pool ? digest_note(&j->ctx, &j->stream, j->transfer) : NULL;
+
+	if (m && !queue_push(j->server->record_queue, &m->node))
+		digest_forget(&m->node); /* the upload stands without */
+}
+
 int stream_finish(struct job *j)
 {
 	switch (transfer_finish(j->transfer)) {
@@ -174,32 +182,23 @@ int stream_finish(struct job *j)
 		wait_for(j, JOB_FINISH);
 		return 0;
 	case TRANSFER_DONE:
+		note(j);
 		j->status = 200;
 		j->state = JOB_REPLY;
-		if (transfer_sha256(j->transfer) && j->server->options.pool) {
-			j->state = JOB_RECORD;
-			j->hand = HAND_RECORDER;
-		}
 		return 0;
 	default:
 		return failed(j);
 	}
 }
 
-enum { RECORDS = 256 };
+enum {
+	RECORDS = 256,
+	GATHER_MS = 10, /* a row by itself costs the database as much as ten together */
+};
 
 static int record(struct ctx *c, void *arg)
 {
-	struct digest_made made[RECORDS];
-	struct queue_node *n = arg;
-	size_t count = 0;
-
-	for (; n; n = n->next) {
-		struct job *j = (struct job *)n;
-
-		made[count++] = (struct digest_made){ &j->stream, j->transfer };
-	}
-	digest_keep(c, made, count);
+	digest_keep(c, arg);
 	return 0;
 }
 
@@ -212,7 +211,7 @@ static size_t weigh(const struct queue_node *n)
 void *stream_recorder(void *server)
 {
 	struct http_server *s = server;
-	struct queue_node *first, *next;
+	struct queue_node *first;
 	size_t count;
 
 	while ((first = queue_pop_many(s->record_queue, RECORDS, RECORDS, weigh, &count))) {
@@ -223,10 +222,8 @@ void *stream_recorder(void *server)
 		if (c.db)
 			db_put(&c, s->options.pool);
 		arena_free(c.arena);
-		for (; first; first = next) {
-			next = first->next;
-			job_resume((struct job *)first);
-		}
+		digest_forget(first);
+		nanosleep(&(struct timespec){ .tv_nsec = GATHER_MS * 1000000L }, NULL);
 	}
 	return NULL;
 }
