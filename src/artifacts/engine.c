@@ -53,7 +53,7 @@ bool engine_enter(struct transfer *t)
 		e->active++;
 		t->admitted = true; /* nobody else knows t yet */
 		t->phase = IDLE;
-		if (t->what.kind == STREAM_DOWNLOAD)
+		if (t->what.kind == STREAM_DOWNLOAD && !t->here)
 			enqueue(e, t);
 	} else if (e->waiting < LIMIT_QUEUE) {
 		t->phase = WAITING;
@@ -110,10 +110,30 @@ static void unlink_waiting(struct transfer_engine *e, struct transfer *t)
 	e->waiting--;
 }
 
+/* Its socket side is gone. */
+static void end(struct transfer_engine *e, struct transfer *t)
+{
+	bool whole;
+
+	blob_write_close(TAKE(t->writer));
+	blob_read_close(TAKE(t->reader));
+	/* A 304 has nothing to pull. */
+	whole = t->done || (t->opened && t->moved == t->head.length);
+	atomic_fetch_add(whole ? &e->finished : &e->failed, 1);
+	pthread_mutex_lock(&e->lock);
+	unlink_all(t);
+	pthread_mutex_unlock(&e->lock);
+	transfer_free(t);
+	pthread_mutex_lock(&e->lock);
+	e->active--;
+	admit(e);
+	pthread_mutex_unlock(&e->lock);
+}
+
 void engine_leave(struct transfer *t)
 {
 	struct transfer_engine *e = t->engine;
-	bool ours = false;
+	bool ours = false, here = false;
 
 	pthread_mutex_lock(&e->lock);
 	assert(!t->closed);
@@ -122,13 +142,19 @@ void engine_leave(struct transfer *t)
 		unlink_waiting(e, t);
 		unlink_all(t);
 		ours = true;
-	} else if (t->phase == IDLE)
+	} else if (t->phase == IDLE && t->here) {
+		t->phase = RUNNING;
+		here = true;
+	} else if (t->phase == IDLE) {
 		enqueue(e, t);
+	}
 	pthread_mutex_unlock(&e->lock);
 	/* In all other phases an engine thread ends it, perhaps already has. */
 	if (ours) {
 		atomic_fetch_add(&e->failed, 1);
 		transfer_free(t);
+	} else if (here) {
+		end(e, t);
 	}
 }
 
@@ -152,7 +178,7 @@ void engine_ready(void *arg)
 	bool direct;
 
 	pthread_mutex_lock(&t->lock);
-	direct = t->direct;
+	direct = t->direct || (t->here && !t->opened);
 	if (direct) {
 		t->readable = true;
 		wake(t);
@@ -171,6 +197,8 @@ static bool turn(struct ctx *c, struct transfer *t)
 
 	pthread_mutex_lock(&t->lock);
 	t->admitted = true;
+	if (t->here && !t->opened)
+		t->readable = false; /* before it goes on: `ready` may come at once */
 	if (atomic_load_explicit(&t->engine->cut, memory_order_relaxed))
 		transfer_fail(t, &stopped);
 	idle = t->failed || t->done;
@@ -191,26 +219,6 @@ static bool turn(struct ctx *c, struct transfer *t)
 	wake(t);
 	pthread_mutex_unlock(&t->lock);
 	return more;
-}
-
-/* Its socket side is gone. */
-static void end(struct transfer_engine *e, struct transfer *t)
-{
-	bool whole;
-
-	blob_write_close(TAKE(t->writer));
-	blob_read_close(TAKE(t->reader));
-	/* A 304 has nothing to pull. */
-	whole = t->done || (t->opened && t->moved == t->head.length);
-	atomic_fetch_add(whole ? &e->finished : &e->failed, 1);
-	pthread_mutex_lock(&e->lock);
-	unlink_all(t);
-	pthread_mutex_unlock(&e->lock);
-	transfer_free(t);
-	pthread_mutex_lock(&e->lock);
-	e->active--;
-	admit(e);
-	pthread_mutex_unlock(&e->lock);
 }
 
 struct step {
@@ -256,6 +264,43 @@ static bool run(struct transfer *t, struct arena **arena)
 	return s.more;
 }
 
+/* Under e->lock, which is let go of meanwhile; t may be gone afterwards. */
+static void work_on(struct transfer_engine *e, struct transfer *t, struct arena **arena)
+{
+	bool more = false;
+
+	t->phase = RUNNING;
+	t->again = false;
+	if (!t->closed) {
+		pthread_mutex_unlock(&e->lock);
+		more = run(t, arena);
+		pthread_mutex_lock(&e->lock);
+	}
+	if (t->closed) {
+		pthread_mutex_unlock(&e->lock);
+		end(e, t);
+		pthread_mutex_lock(&e->lock);
+	} else if (more || t->again) {
+		enqueue(e, t);
+	} else {
+		t->phase = IDLE;
+	}
+}
+
+void engine_turn(struct transfer *t)
+{
+	struct transfer_engine *e = t->engine;
+	struct arena *arena = NULL;
+
+	pthread_mutex_lock(&e->lock);
+	if (t->phase == IDLE)
+		work_on(e, t, &arena);
+	else if (t->phase == RUNNING)
+		t->again = true;
+	pthread_mutex_unlock(&e->lock);
+	arena_free(arena);
+}
+
 static void *engine_thread(void *arg)
 {
 	struct transfer_engine *e = arg;
@@ -264,7 +309,6 @@ static void *engine_thread(void *arg)
 	pthread_mutex_lock(&e->lock);
 	for (;;) {
 		struct transfer *t = e->first;
-		bool more = false;
 
 		if (!t && e->stopping)
 			break;
@@ -275,21 +319,7 @@ static void *engine_thread(void *arg)
 		e->first = t->next;
 		if (!e->first)
 			e->last = NULL;
-		t->phase = RUNNING;
-		t->again = false;
-		if (!t->closed) {
-			pthread_mutex_unlock(&e->lock);
-			more = run(t, &arena);
-			pthread_mutex_lock(&e->lock);
-		}
-		if (t->closed) {
-			pthread_mutex_unlock(&e->lock);
-			end(e, t);
-			pthread_mutex_lock(&e->lock);
-		} else if (more || t->again)
-			enqueue(e, t);
-		else
-			t->phase = IDLE;
+		work_on(e, t, &arena);
 	}
 	pthread_mutex_unlock(&e->lock);
 	arena_free(arena);

@@ -15,7 +15,10 @@
 #include "roots.h"
 #include "transfer_impl.h"
 
-enum { TELL_MS = 20 };
+enum {
+	TELL_MS = 20,
+	SHORT = 64 << 10, /* an upload that costs an event thread less than two threads more would */
+};
 
 static bool copy(const char **text)
 {
@@ -71,6 +74,12 @@ void transfer_free(struct transfer *t)
 	free(t);
 }
 
+static bool works_here(const struct stream *s)
+{
+	return (blob_abilities(s->store) & BLOB_NEVER_WAITS) &&
+	       (s->kind == STREAM_DOWNLOAD || (s->size >= 0 && s->size <= SHORT));
+}
+
 struct transfer *transfer_begin(struct transfer_engine *e, const struct stream *s,
 				void (*wake)(void *arg), void *arg)
 {
@@ -83,6 +92,7 @@ struct transfer *transfer_begin(struct transfer_engine *e, const struct stream *
 	if (!t->what.store)
 		t->what.store = e->root;
 	roots_hold(t->what.store);
+	t->here = works_here(&t->what);
 	t->wake = wake;
 	t->wake_arg = arg;
 	pthread_mutex_init(&t->lock, NULL);
@@ -100,11 +110,12 @@ bool transfer_ready(const struct transfer *t)
 	if (t->failed || t->done)
 		return true;
 	if (t->what.kind == STREAM_DOWNLOAD)
-		return t->opened &&
-		       (!t->head_taken || t->ring.used > 0 || t->readable ||
-			t->moved == t->head.length);
+		return t->opened ? !t->head_taken || t->ring.used > 0 || t->readable ||
+					   t->moved == t->head.length
+				 : t->here && t->readable;
 	/* Half a ring at least, so that a fast client is not woken for every few bytes. */
-	return t->admitted && !t->finishing && t->ring.used <= t->ring.capacity / 2;
+	return t->finishing ? t->here && t->readable
+			    : t->admitted && t->ring.used <= t->ring.capacity / 2;
 }
 
 void transfer_fail(struct transfer *t, const struct error *e)
@@ -209,15 +220,27 @@ enum transfer_state transfer_push(struct transfer *t, const char *data, size_t n
 	pthread_mutex_unlock(&t->lock);
 	if (*taken) {
 		atomic_fetch_add(&t->engine->bytes_in, *taken);
-		tell(t, much);
+		if (!t->here)
+			tell(t, much);
 	}
 	return state;
+}
+
+/* Under t->lock. */
+static enum transfer_state finished(const struct transfer *t)
+{
+	return t->failed ? TRANSFER_FAILED : t->done ? TRANSFER_DONE : TRANSFER_WAIT;
+}
+
+static enum transfer_state opened(const struct transfer *t)
+{
+	return t->failed ? TRANSFER_FAILED : t->opened ? TRANSFER_READY : TRANSFER_WAIT;
 }
 
 enum transfer_state transfer_finish(struct transfer *t)
 {
 	enum transfer_state state;
-	bool begin = false;
+	bool begin = false, here;
 
 	pthread_mutex_lock(&t->lock);
 	assert(t->what.kind == STREAM_UPLOAD);
@@ -227,10 +250,15 @@ enum transfer_state transfer_finish(struct transfer *t)
 		fail_here(t, INVALID_PARAMETER_VALUE, "Request must specify data.");
 	if (!t->failed && !t->finishing)
 		begin = t->finishing = true;
-	state = t->failed ? TRANSFER_FAILED : t->done ? TRANSFER_DONE : TRANSFER_WAIT;
+	here = t->here && finished(t) == TRANSFER_WAIT;
 	pthread_mutex_unlock(&t->lock);
-	if (begin)
+	if (here)
+		engine_turn(t);
+	else if (begin)
 		engine_schedule(t);
+	pthread_mutex_lock(&t->lock);
+	state = finished(t);
+	pthread_mutex_unlock(&t->lock);
 	return state;
 }
 
@@ -252,10 +280,16 @@ uint64_t transfer_size(const struct transfer *t)
 enum transfer_state transfer_open(struct transfer *t, struct transfer_head *head)
 {
 	enum transfer_state state;
+	bool here;
 
 	pthread_mutex_lock(&t->lock);
 	assert(t->what.kind == STREAM_DOWNLOAD);
-	state = t->failed ? TRANSFER_FAILED : t->opened ? TRANSFER_READY : TRANSFER_WAIT;
+	here = t->here && opened(t) == TRANSFER_WAIT;
+	pthread_mutex_unlock(&t->lock);
+	if (here)
+		engine_turn(t);
+	pthread_mutex_lock(&t->lock);
+	state = opened(t);
 	*head = t->head;
 	t->head_taken = t->opened;
 	pthread_mutex_unlock(&t->lock);

@@ -56,6 +56,7 @@ struct transfer {
 	bool finishing;  /* upload: no more bytes come */
 	bool done;
 	bool failed;
+	bool here;       /* its store never waits, and it is short or not yet open: the event side takes turns itself */
 	bool direct;     /* download: opened, and from now on the event side reads the store itself */
 	bool readable;   /* ... `ready` was called since it last did */
 	struct ring ring;
@@ -101,6 +102,8 @@ struct transfer_engine {
 void engine_ready(void *t);
 /* Has an engine thread look at t. Not under engine.lock. */
 void engine_schedule(struct transfer *t);
+/* A turn in the caller's thread, which is the event side's; an engine thread that is at it goes on instead. */
+void engine_turn(struct transfer *t);
 /* Takes a place or a seat in the queue for one. False: none left. */
 bool engine_enter(struct transfer *t);
 /* The last call of the event side: ends it now or hands it to an engine thread to end. */

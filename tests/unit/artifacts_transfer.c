@@ -370,6 +370,8 @@ static atomic_int slow_fail_at; /* which call fails, counted down; < 0 none */
 static atomic_int slow_open;
 static struct blob_want slow_wanted;
 static atomic_int slow_nudges; /* writes of nothing */
+static pthread_t slow_writer;
+static atomic_int slow_here; /* writes that begin in slow_writer's thread */
 static const struct blob_ops slow_ops;
 
 static void *slow_call(void *arg)
@@ -444,6 +446,8 @@ static int slow_write_begin(struct ctx *c, struct blob *b, const struct blob_tar
 			    struct blob_ready ready, struct blob_writer **ret)
 {
 	(void)b, (void)t;
+	if (pthread_equal(pthread_self(), slow_writer))
+		atomic_fetch_add(&slow_here, 1);
 	if (atomic_fetch_sub(&slow_fail_at, 1) == 0)
 		return fail_because(c, INSUFFICIENT_STORAGE, "test", "on command");
 	*ret = &slow_new(ready)->writer;
@@ -537,6 +541,26 @@ static void test_failures(void **state)
 		assert_int_equal(upload("x", 600000, 600000, 600000, 50000), TRANSFER_FAILED);
 		atomic_store(&slow_fail_at, at);
 		assert_int_equal(download("600000", SIZE_MAX, 50000, NULL, &head), -1);
+	}
+	atomic_store(&slow_fail_at, -1);
+}
+
+/* What is short goes to a store that never waits without the engine's threads. */
+static void test_short(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size <= 60000; size += 19999) {
+		atomic_store(&slow_fail_at, -1);
+		slow_writer = pthread_self();
+		assert_int_equal(upload("x", size, (int64_t)size, size, 7000), TRANSFER_DONE);
+		assert_true(atomic_load(&slow_here) > 0);
+		atomic_store(&slow_here, 0);
+		upload("x", size, (int64_t)size, size / 2, 7000);
+		for (int at = 0; at < 3; at++) {
+			atomic_store(&slow_fail_at, at);
+			assert_int_equal(upload("x", size, (int64_t)size, size, 7000),
+					 TRANSFER_FAILED);
+		}
 	}
 	atomic_store(&slow_fail_at, -1);
 }
@@ -717,6 +741,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_want, setup_direct, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_slow, setup_direct, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_failures, setup_direct, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_short, setup_direct, teardown_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
