@@ -16,6 +16,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 
+static const char unfinished[] = "The object store does not finish the upload; try again later";
+
 enum { MD5 = 16, CLOCKS_S = 2 }; /* what a store's clock may differ within itself */
 
 bool s3_upload_id_valid(const char *id)
@@ -205,9 +207,13 @@ static int judged(struct ctx *c, struct s3_complete *k, const struct net_head *h
 	k->judging = false;
 	if (k->retry && ++k->rounds < S3_ROUNDS)
 		return BLOB_AGAIN;
-	return k->retry ? fail(c, TEMPORARILY_UNAVAILABLE,
-			       "The object store does not finish the upload; try again later")
+	return k->retry ? fail(c, TEMPORARILY_UNAVAILABLE, unfinished)
 			: fail(c, RESOURCE_DOES_NOT_EXIST, "No such multipart upload");
+}
+
+static bool patient(const struct s3_complete *k)
+{
+	return clock_ms() - k->since < (int64_t)S3_COMPLETE * remote_stall_ms();
 }
 
 int s3_complete_step(struct ctx *c, struct s3_complete *k)
@@ -224,7 +230,7 @@ int s3_complete_step(struct ctx *c, struct s3_complete *k)
 		if (!rc)
 			rc = remote_call_text(c, k->call, &text, &size);
 		if (rc == BLOB_AGAIN)
-			return rc;
+			return patient(k) ? rc : fail(c, TEMPORARILY_UNAVAILABLE, unfinished);
 		if (rc < 0 && (k->judging || !remote_call_broke(k->call)))
 			return -1;
 		if (rc < 0) {

@@ -16,6 +16,7 @@ enum {
 	S3_ID = 1024,           /* bytes of an upload id */
 	S3_ROUNDS = 5,          /* of completing an upload */
 	S3_PATIENCE = 4,        /* with that, in stalls */
+	S3_COMPLETE = 20,       /* all of it, in stalls: a store may keep its answer alive with white space */
 };
 
 /* ---- s3_put.c ---- */

@@ -11,6 +11,7 @@ import os
 import re
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
@@ -577,6 +578,26 @@ def test_uploads_to_a_store_that_lies(lister, name):
         assert "x-injected" not in x.headers and x.asked.get("partNumber", "1").isdigit()
     wait_for(lambda: not p.store.uploads or stage == "uploads", 20, "the abort")
     p.inside()
+
+
+def test_a_completion_without_end(lister):
+    """White space keeps a connection alive, not a client for ever: neither of an upload nor of one of the client's own parts."""
+    def hook(x):
+        if x.method == "POST" and "uploadId" in x.asked:
+            return drip(head(200, "Transfer-Encoding: chunked"), *[b"1\r\n \r\n"] * 10000, seconds=STALL / 4)
+        return None
+
+    p = lister("s3")
+    made = ask(p.daemon, "POST", f"{MPU}/create/d", {"path": "drips", "num_parts": 1}).json
+    p.store.hook = hook
+    with ThreadPoolExecutor(2) as pool:
+        begun = time.monotonic()
+        answers = [pool.submit(ask, p.daemon, "PUT", f"{PROXY}/{unique('drips')}", BIG, timeout=60 * STALL * SLOW),
+                   pool.submit(ask, p.daemon, "POST", f"{MPU}/complete/d", {"path": "drips", "upload_id": made["upload_id"], "parts": [{"part_number": 1, "etag": '"e"'}]}, timeout=60 * STALL * SLOW)]
+        assert [a.result().status for a in answers] == [503, 503]
+    assert 10 * STALL < time.monotonic() - begun < 40 * STALL * SLOW
+    p.store.hook = None
+    p.alive()
 
 
 def test_deletions_name_only_what_lies_below(lister):
