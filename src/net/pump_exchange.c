@@ -19,6 +19,7 @@ enum {
 	BUFFER_LEAST = 16 << 10,
 	BUFFER_MOST = 128 << 10,
 	UPLOAD_BUFFER = 64 << 10,
+	SHORT_BODY = 32 << 10,          /* libcurl does so up to 64 KiB */
 	COLLECT_MOST = 16 << 20,
 	REFUSAL_MOST = 64 << 10,
 };
@@ -62,7 +63,20 @@ static bool has_body(const char *method)
 	       || strcmp(method, "PATCH") == 0;
 }
 
-static void set_method(struct net_exchange *x, const struct net_exchange_request *r)
+/* libcurl sends a copy of it together with the head, in one piece: also again, should a kept connection be closed. */
+static CURLcode set_short(struct net_exchange *x, const struct net_exchange_request *r)
+{
+	CURL *e = x->easy.curl;
+
+	x->copied = x->sent_all = true;
+	x->sent = x->body_size;
+	x->body = NULL;
+	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+	curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_size);
+	return curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->body);
+}
+
+static CURLcode set_method(struct net_exchange *x, const struct net_exchange_request *r)
 {
 	CURL *e = x->easy.curl;
 
@@ -76,9 +90,11 @@ static void set_method(struct net_exchange *x, const struct net_exchange_request
 		x->sent_all = x->ended;
 		/* Twice a POST may be two of what it makes. */
 		x->repeatable = x->fixed && !r->once && strcmp(r->method, "POST") != 0;
+		x->step = BUFFER_LEAST;
+		if (x->repeatable && x->body_size > 0 && x->body_size <= SHORT_BODY)
+			return set_short(x, r);
 		easy_upload(&x->easy, r->method, x->body_size);
 		curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
-		x->step = BUFFER_LEAST;
 	} else if (strcmp(r->method, "HEAD") == 0) {
 		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
 		x->bodiless = true;
@@ -87,7 +103,7 @@ static void set_method(struct net_exchange *x, const struct net_exchange_request
 		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
 		x->step = x->in.most / 2 < BUFFER_MOST ? x->in.most / 2 : BUFFER_MOST;
 	}
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)x->step);
+	return curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)x->step);
 }
 
 static CURLcode prepare(struct net_exchange *x, const struct net_exchange_request *r)
@@ -112,8 +128,7 @@ static CURLcode prepare(struct net_exchange *x, const struct net_exchange_reques
 	/* A path is signed as it is. */
 	curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
 	pump_callbacks(x);
-	set_method(x, r);
-	return code;
+	return code != CURLE_OK ? code : set_method(x, r);
 }
 
 int net_exchange_start(struct ctx *c, struct net_pump *p, const struct net_exchange_request *r,
@@ -133,6 +148,8 @@ int net_exchange_start(struct ctx *c, struct net_pump *p, const struct net_excha
 	}
 	x->pump = p;
 	*ret = x;
+	if (x->copied)
+		atomic_fetch_add_explicit(&p->bytes_out, (uint64_t)x->body_size, memory_order_relaxed);
 	pump_post(x);
 	return 0;
 }

@@ -37,6 +37,7 @@ struct net_exchange {
 	int stall_ms, delay_ms;
 	size_t step;                    /* libcurl's buffer: what one read of the socket may bring */
 	bool written, fixed, repeatable, bodiless;
+	bool copied;                    /* libcurl has the body */
 
 	/* the owner's alone */
 	const char *own_failure;

@@ -255,7 +255,7 @@ bool pump_rewind(struct net_exchange *x)
 
 	pthread_mutex_lock(&x->lock);
 	can = !x->closed && (!x->sent || x->repeatable);
-	if (can) {
+	if (can && !x->copied) {
 		x->sent = 0;
 		x->sent_all = x->body_size == 0;
 		x->send_paused = false;
