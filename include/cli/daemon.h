@@ -15,6 +15,7 @@
 struct auth;
 struct blob;
 struct committer;
+struct curve_loop;
 struct db_pool;
 struct db_private;
 struct http_server;
@@ -38,6 +39,8 @@ struct daemon {
 	struct transfer_engine *transfers;
 	struct db_pool *webhook_pool;
 	struct webhook_loop *webhooks;
+	struct db_pool *curve_pool;
+	struct curve_loop *curves;
 	struct http_server *http;
 };
 

@@ -53,7 +53,7 @@ struct history_interval {
 
 /*
  * At most max_results points per run, by step, timestamp, value: all of them where they fit; else,
- * of equally large buckets, the points with the smallest and the largest value, and the first and
+ * of buckets of about the same size, the points with the smallest and the largest value, and the first and
  * the last point. max_results 1: the last point; 2 or 3: the first and the last. A run named twice
  * comes twice.
  */

@@ -22,6 +22,7 @@
 #include "db/uri.h"
 #include "http/server.h"
 #include "net/net.h"
+#include "reconcile/curve.h"
 #include "reconcile/webhook.h"
 #include "registry/webhook.h"
 #include "store/write.h"
@@ -217,6 +218,17 @@ static int open_webhooks(struct ctx *c, struct daemon *d)
 	return d->webhooks ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for webhooks.");
 }
 
+static int open_curves(struct ctx *c, struct daemon *d)
+{
+	struct db_options o = { .conninfo = d->conninfo, .size = CURVE_CONNECTIONS,
+				.statement_timeout_ms = STATEMENT_TIMEOUT_MS };
+
+	d->curve_pool = db_pool_new(&o);
+	if (d->curve_pool)
+		d->curves = reconcile_curve_start(d->curve_pool);
+	return d->curves ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for charts.");
+}
+
 static int listen_http(struct ctx *c, struct daemon *d)
 {
 	const struct cli_values *v = d->values;
@@ -266,8 +278,7 @@ int cli_daemon_start(struct ctx *c, struct daemon *d)
 	};
 	tracking_configure(&tracking);
 	if (open_database(c, d) || migrate(c, d) || open_pools(c, d) || open_auth(c, d, &accounts) ||
-	    open_artifacts(c, d) ||
-	    open_webhooks(c, d))
+	    open_artifacts(c, d) || open_webhooks(c, d) || open_curves(c, d))
 		return -1;
 	return listen_http(c, d);
 }
@@ -282,6 +293,10 @@ void cli_daemon_stop(struct daemon *d)
 {
 	if (d->http)
 		http_server_stop(d->http);
+	if (d->curves)
+		reconcile_curve_stop(d->curves);
+	if (d->curve_pool)
+		db_pool_free(d->curve_pool);
 	if (d->webhooks)
 		reconcile_webhook_stop(d->webhooks);
 	if (d->webhook_pool)

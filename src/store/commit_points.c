@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "commit_impl.h"
 #include "db/db.h"
+#include "store/curve.h"
 
 enum { COPY_FROM = 500 };               /* points from which COPY is faster than an INSERT */
 
@@ -17,6 +18,13 @@ enum { INSERT_POINTS, UPSERT_POINTS, UPSERT_LATEST, UPSERT_MODEL_POINTS };
 
 /* NaN counts as 0, which is how MLflow stores it. */
 #define RANK(v) "CASE WHEN " v " = 'NaN' THEN 0 ELSE " v " END"
+
+#define LATER \
+	"(excluded.step, excluded.timestamp, " RANK("excluded.value") ")" \
+	" > (latest.step, latest.timestamp, " RANK("latest.value") ")"
+/* See curve_roll.c, which sets it. NULL, where it was never set, stays. */
+#define FRESH \
+	"(excluded.fresh_timestamp, excluded.fresh_step) < (latest.fresh_timestamp, latest.fresh_step)"
 
 /* unnest() keeps the order of the arrays, and with it the order in which rows are locked. */
 static const struct stmt stmts[] = {
@@ -26,13 +34,18 @@ static const struct stmt stmts[] = {
 	[UPSERT_POINTS] = { "commit_upsert_points", "INIID",
 		"INSERT INTO points (run_id, key_id, timestamp, step, value)"
 		" SELECT * FROM unnest($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING" },
-	[UPSERT_LATEST] = { "commit_latest", "INIIID",
-		"INSERT INTO latest (run_id, key_id, experiment_id, step, timestamp, value)"
-		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6)"
+	[UPSERT_LATEST] = { "commit_latest", "INIIIDII",
+		"INSERT INTO latest"
+		" (run_id, key_id, experiment_id, step, timestamp, value, fresh_timestamp, fresh_step)"
+		" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		" ON CONFLICT (run_id, key_id) DO UPDATE"
-		" SET step = excluded.step, timestamp = excluded.timestamp, value = excluded.value"
-		" WHERE (excluded.step, excluded.timestamp, " RANK("excluded.value") ")"
-		" > (latest.step, latest.timestamp, " RANK("latest.value") ")" },
+		" SET step = CASE WHEN " LATER " THEN excluded.step ELSE latest.step END,"
+		" timestamp = CASE WHEN " LATER " THEN excluded.timestamp ELSE latest.timestamp END,"
+		" value = CASE WHEN " LATER " THEN excluded.value ELSE latest.value END,"
+		" fresh_timestamp = CASE WHEN " FRESH
+		" THEN excluded.fresh_timestamp ELSE latest.fresh_timestamp END,"
+		" fresh_step = CASE WHEN " FRESH " THEN excluded.fresh_step ELSE latest.fresh_step END"
+		" WHERE " LATER " OR " FRESH },
 	[UPSERT_MODEL_POINTS] = { "commit_model_points", "IITIIDTT",
 		"INSERT INTO logged_model_metrics AS m (model, run_id, key, step, timestamp, value,"
 		" dataset_name, dataset_digest)"
@@ -105,6 +118,7 @@ static void tidy(struct attempt *a)
 
 struct columns {
 	int64_t *runs, *experiments, *timestamps, *steps;
+	int64_t *fresh_timestamps, *fresh_steps;
 	int32_t *keys;
 	double *values;
 	size_t count;
@@ -164,25 +178,40 @@ static void insert_points(struct attempt *a, struct columns *col)
 	col->count = 0;
 }
 
-static void upsert_latest(struct attempt *a, struct columns *col)
+/* One row for the points of a run's metric, which begin with the least (timestamp, step). */
+static void add_latest(struct columns *col, const struct point *first, size_t count)
 {
-	const struct point *latest = &a->points[0];
+	const struct point *latest = first;
+	size_t i = col->count;
 
-	for (size_t i = 1; i < a->point_count; i++) {
-		const struct point *p = &a->points[i];
-
-		if (p->run != latest->run || p->key != latest->key) {
-			columns_add(col, latest);
+	for (const struct point *p = first + 1; p < first + count; p++) {
+		if (later(p, latest))
 			latest = p;
-		} else if (later(p, latest)) {
-			latest = p;
-		}
 	}
 	columns_add(col, latest);
+	col->fresh_timestamps[i] = first->timestamp;
+	col->fresh_steps[i] = first->step;
+	store_curve_grew((struct curve_id){ first->run, first->key }, count);
+}
+
+static void upsert_latest(struct attempt *a, struct columns *col)
+{
+	const struct point *first = a->points, *end = a->points + a->point_count;
+
+	col->fresh_timestamps = NEW_ARRAY(a->c->arena, a->point_count, int64_t);
+	col->fresh_steps = NEW_ARRAY(a->c->arena, a->point_count, int64_t);
+	for (const struct point *p = first; p <= end; p++) {
+		if (p < end && p->run == first->run && p->key == first->key)
+			continue;
+		add_latest(col, first, (size_t)(p - first));
+		first = p;
+	}
 	db_queue(a->c, &stmts[UPSERT_LATEST],
 	         ARGS(BIGINTS(col->runs, col->count), INTEGERS(col->keys, col->count),
 	              BIGINTS(col->experiments, col->count), BIGINTS(col->steps, col->count),
-	              BIGINTS(col->timestamps, col->count), REALS(col->values, col->count)), NULL);
+	              BIGINTS(col->timestamps, col->count), REALS(col->values, col->count),
+	              BIGINTS(col->fresh_timestamps, col->count), BIGINTS(col->fresh_steps, col->count)),
+	         NULL);
 }
 
 int commit_points(struct attempt *a)

@@ -25,7 +25,7 @@ enum {
 	FIND_RUNS, FIND_MODELS, FIND_EXPERIMENTS,
 	CHILD_RUNS, CHILD_MODELS,
 	LOCK_RUNS, LOCK_MODELS, LOCK_EXPERIMENTS,
-	DELETE_POINTS, DELETE_LATEST, DELETE_PARAMS, DELETE_TAGS, DELETE_MODEL_METRICS, DELETE_RUNS,
+	DELETE_POINTS, DELETE_CURVES, DELETE_LATEST, DELETE_PARAMS, DELETE_TAGS, DELETE_MODEL_METRICS, DELETE_RUNS,
 	DELETE_MODELS, DELETE_EXPERIMENTS
 };
 /* clang-format on */
@@ -64,6 +64,7 @@ static const struct stmt stmts[] = {
 			       "SELECT e.id AS row FROM experiments e WHERE e.id = ANY($1) AND "
 			       "e.deleted FOR UPDATE OF e" },
 	[DELETE_POINTS] = { "gc_delete_points", "I", "DELETE FROM points WHERE run_id = ANY($1)" },
+	[DELETE_CURVES] = { "gc_delete_curves", "I", "DELETE FROM curves WHERE run_id = ANY($1)" },
 	[DELETE_LATEST] = { "gc_delete_latest", "I", "DELETE FROM latest WHERE run_id = ANY($1)" },
 	[DELETE_PARAMS] = { "gc_delete_params", "I", "DELETE FROM params WHERE run_id = ANY($1)" },
 	[DELETE_TAGS] = { "gc_delete_tags", "I", "DELETE FROM tags WHERE run_id = ANY($1)" },

@@ -13,11 +13,12 @@
 #include "base/limits.h"
 #include "db/db.h"
 #include "search/search.h"
+#include "curve_read.h"
 #include "store/settings.h"
 
 enum { STRETCH = 8192 };                 /* points in memory at one time, where all are text */
 
-enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK, HISTORY_INTERVAL, HISTORY_STEPS };
+enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK };
 
 /* Sub-selects rather than joins, so that the rows come off the primary key in order whatever the
    statistics say. */
@@ -25,80 +26,6 @@ enum { HISTORY_ALL, HISTORY_AFTER, HISTORY_BULK, HISTORY_INTERVAL, HISTORY_STEPS
 	"run_id = (SELECT id FROM runs WHERE uuid = $1)" \
 	" AND key_id = (SELECT id FROM keys WHERE name = $2)"
 #define OF_KEY "p.key_id = (SELECT id FROM keys WHERE name = $2)"
-
-/*
- * $3: points that fit, $6: buckets. A count, then the bounds of the buckets (each found by
- * skipping along the index), then each bucket's extremes, then the points that have them:
- * four walks over the index and never a sort of all points. NaN is no extreme, except of a
- * bucket of nothing else. Without steps asked for, none is compared: each comparison costs as much
- * as the walk.
- */
-#define INTERVAL(STEPS) \
-	"WITH RECURSIVE wanted AS MATERIALIZED (" \
-	"  SELECT u.ord, r.id, r.uuid FROM unnest($1) WITH ORDINALITY AS u (uuid, ord)" \
-	"  JOIN runs r ON r.uuid = u.uuid" \
-	"), size AS MATERIALIZED (" \
-	"  SELECT w.*, (SELECT count(*) FROM points p WHERE p.run_id = w.id AND " OF_KEY \
-	STEPS \
-	"   ) AS points FROM wanted w" \
-	"), bound AS (" \
-	"  SELECT s.ord, s.id, (s.points + $6 - 1) / $6 AS width, f.*" \
-	"  FROM size s, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p" \
-	"   WHERE p.run_id = s.id AND " OF_KEY STEPS \
-	"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) f WHERE s.points > $3" \
-	"  UNION ALL" \
-	"  SELECT b.ord, b.id, b.width, f.*" \
-	"  FROM bound b, LATERAL (SELECT p.timestamp, p.step, p.value FROM points p" \
-	"   WHERE p.run_id = b.id AND " OF_KEY STEPS \
-	"   AND (p.timestamp, p.step, p.value) > (b.timestamp, b.step, b.value)" \
-	"   ORDER BY p.timestamp, p.step, p.value OFFSET b.width - 1 LIMIT 1) f" \
-	"), bucket AS MATERIALIZED (" \
-	"  SELECT ord, id, timestamp, step, value," \
-	"   lead(timestamp, 1, 9223372036854775807) OVER w AS to_timestamp," \
-	"   lead(step, 1, 9223372036854775807) OVER w AS to_step, lead(value, 1, 'NaN')" \
-	" OVER w AS to_value" \
-	"  FROM bound WINDOW w AS (PARTITION BY ord ORDER BY timestamp, step, value)" \
-	"), extreme AS MATERIALIZED (" \
-	"  SELECT b.*, e.* FROM bucket b, LATERAL (SELECT" \
-	"   coalesce(min(nullif(p.value, 'NaN')), 'NaN') AS least," \
-	"   coalesce(max(nullif(p.value, 'NaN')), 'NaN') AS most," \
-	"   min(p.step) AS first_step, max(p.step) AS last_step" \
-	"   FROM points p WHERE p.run_id = b.id AND " OF_KEY STEPS \
-	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
-	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)) e" \
-	"), ends AS MATERIALIZED (" \
-	"  SELECT ord, min(first_step) AS first_step, max(last_step) AS last_step FROM" \
-	" extreme GROUP BY ord" \
-	"), chosen AS (" \
-	"  SELECT s.ord, p.timestamp, p.step, p.value FROM size s, points p" \
-	"  WHERE s.points <= $3 AND p.run_id = s.id AND " OF_KEY STEPS \
-	"  UNION" \
-	"  SELECT b.ord, p.* FROM extreme b, LATERAL (VALUES (b.least), (b.most)) AS v" \
-	" (value)," \
-	"   LATERAL (SELECT p.timestamp, p.step, p.value FROM points p" \
-	"   WHERE p.run_id = b.id AND " OF_KEY STEPS " AND p.value = v.value" \
-	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
-	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)" \
-	"   ORDER BY p.timestamp, p.step, p.value LIMIT 1) p WHERE $7" \
-	"  UNION" \
-	"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value" \
-	"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.last_step = ends.last_step," \
-	" points p" \
-	"   WHERE p.run_id = b.id AND " OF_KEY " AND p.step = b.last_step" \
-	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
-	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)" \
-	"   ORDER BY b.ord, p.timestamp DESC, p.value DESC) AS last_point" \
-	"  UNION" \
-	"  SELECT * FROM (SELECT DISTINCT ON (b.ord) b.ord, p.timestamp, p.step, p.value" \
-	"   FROM ends JOIN extreme b ON b.ord = ends.ord AND b.first_step =" \
-	" ends.first_step, points p" \
-	"   WHERE $3 > 1 AND p.run_id = b.id AND " OF_KEY " AND p.step = b.first_step" \
-	"   AND (p.timestamp, p.step, p.value) >= (b.timestamp, b.step, b.value)" \
-	"   AND (p.timestamp, p.step, p.value) < (b.to_timestamp, b.to_step, b.to_value)" \
-	"   ORDER BY b.ord, p.timestamp, p.value) AS first_point" \
-	") SELECT wanted.uuid AS run_id, chosen.value, chosen.timestamp, chosen.step" \
-	" FROM chosen JOIN wanted USING (ord)" \
-	" ORDER BY ord, chosen.step, chosen.timestamp, chosen.value"
 
 static const struct stmt stmts[] = {
 	[HISTORY_ALL] = { "history_all", "uti",
@@ -114,8 +41,6 @@ static const struct stmt stmts[] = {
 		" AND " OF_KEY
 		"  ORDER BY p.timestamp, p.step, p.value LIMIT $3) p"
 		" WHERE r.uuid = ANY($1) ORDER BY r.uuid, p.timestamp, p.step, p.value LIMIT $3" },
-	[HISTORY_INTERVAL] = { "history_interval", "Utiiiib", INTERVAL("") },
-	[HISTORY_STEPS] = { "history_steps", "Utiiiib", INTERVAL(" AND p.step BETWEEN $4 AND $5") },
 };
 
 const struct record point_record = { sizeof(struct point), (const struct field[]){
@@ -296,18 +221,8 @@ int store_history_bulk(struct ctx *c, const char *const *run_ids, size_t count, 
 
 int store_history_interval(struct ctx *c, const struct history_interval *i, struct list *points)
 {
-	bool extremes = i->max_results >= 4;
-	int64_t buckets = extremes ? (i->max_results - 2) / 2 : 1;
-	const char *const *ids;
-	size_t n = only_uuids(c, i->run_ids, i->run_count, &ids);
+	struct history_interval known = *i;
 
-	if (n && db_list(c, &stmts[i->start_step ? HISTORY_STEPS : HISTORY_INTERVAL],
-	                 ARGS(UUIDS(ids, n), TEXT(i->key), BIGINT(i->max_results),
-	                      BIGINT(i->start_step ? *i->start_step : INT64_MIN),
-	                      BIGINT(i->end_step ? *i->end_step : INT64_MAX), BIGINT(buckets),
-	                      BOOLEAN(extremes)),
-	                 &point_record, points))
-		return -1;
-	name_points(points, i->key);
-	return 0;
+	known.run_count = only_uuids(c, i->run_ids, i->run_count, &known.run_ids);
+	return curve_chart(c, &known, points);
 }

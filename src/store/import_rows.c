@@ -204,6 +204,12 @@ static const struct stmt has_points = {
 	"SELECT count(*) AS rows FROM unnest($1) AS q (id) WHERE EXISTS (SELECT 1 FROM points WHERE run_id = id)"
 };
 
+static const struct stmt forget_curves = {
+	"import_forget_curves", "",
+	"UPDATE latest SET fresh_timestamp = NULL, fresh_step = NULL WHERE fresh_timestamp IS NOT NULL"
+	" AND (run_id, key_id) IN (SELECT DISTINCT run_id, key_id FROM import_points)"
+};
+
 static int copy_points(struct ctx *c, const char *sql, const struct import_point *points, size_t count)
 {
 	struct db_arg *values = NEW_ARRAY(c->arena, (size_t)COPY_ROWS * POINT_COLUMNS, struct db_arg);
@@ -267,7 +273,8 @@ int store_import_points(struct ctx *c, const struct import_point *points, size_t
 			 NO_ARGS, &counted_record, &rows))
 		return -1;
 	*written = *LIST_AT(struct counted, &rows, 0)->rows;
-	return 0;
+	/* Clients may have logged, and charts have been made, in between. */
+	return db_exec(c, &forget_curves, NO_ARGS) < 0 ? -1 : 0;
 }
 
 int store_import_keys(struct ctx *c, const char *const *names, size_t count, int32_t *ids)

@@ -2,6 +2,7 @@
 # Copyright The Capstan Authors
 
 import math
+import time
 
 import pytest
 from mlflow.entities import Metric
@@ -214,6 +215,38 @@ def test_bulk_interval_keeps_extremes(client, api, run):
     ]
     values = [m["value"] for m in got]
     assert max(values) == 7.0 and min(values) == -7.0
+
+
+@pytest.mark.ours
+def test_charts_are_rolled_up(client, api, run):
+    """Enough points for a roll-up, then late ones: whether it is there yet must not show."""
+    run_id = run.info.run_id
+    for first in range(0, 9000, 1000):
+        client.log_batch(
+            run_id, metrics=[Metric("m", float(i % 97), 10_000 + i, i) for i in range(first, first + 1000)]
+        )
+    path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
+
+    def chart(**more):
+        query = {"run_ids": [run_id], "metric_key": "m", "max_results": 100} | more
+        return [(m["step"], m["value"]) for m in api.get(path, query).json()["metrics"]]
+
+    def spikes(low, high):
+        got = chart()
+        assert len(got) <= 100 and got == sorted(got)
+        assert got[0][0] == 0 and got[-1][0] == 8999
+        assert min(v for _, v in got) == low and max(v for _, v in got) == high
+        window = chart(start_step=4000, end_step=4999)
+        assert len(window) > 50 and all(4000 <= step < 5000 for step, _ in window)
+        assert chart(start_step=4000, end_step=4049) == [(i, i % 97) for i in range(4000, 4050)]
+
+    for _ in range(5):
+        spikes(0, 96)
+        time.sleep(0.2)
+    client.log_batch(run_id, metrics=[Metric("m", 7000.0, 10_020, 20), Metric("m", -7.0, 18_000, 8000)])
+    for _ in range(5):
+        spikes(-7, 7000)
+        time.sleep(0.2)
 
 
 def test_metric_with_model_and_dataset(client, api, run):
