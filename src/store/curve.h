@@ -2,8 +2,8 @@
 /* Copyright The Capstan Authors */
 
 /*
- * What the files of curves share: curve_cell.c (cells, without a database), curve_row.c (their rows), curve_roll.c
- * (writing), curve_read.c (charts), curve_wanted.c (which are worth the work).
+ * What the files of curves share: curve_cell.c (cells, without a database), curve_row.c (their
+ * rows), curve_roll.c (writing), curve_read.c (charts), curve_wanted.c (which are worth the work).
  */
 #ifndef STORE_CURVE_PRIVATE_H
 #define STORE_CURVE_PRIVATE_H
@@ -20,7 +20,7 @@ struct arena;
 
 enum {
 	CURVE_LEVELS = 7,
-	CURVE_UNIT = 32,                /* points of a cell of level 0, unless more are at one place */
+	CURVE_UNIT = 32,                /* points of a cell of level 0; more only at one place */
 	CURVE_FAN = 8,                  /* cells of a level in one of the next */
 	CURVE_STRETCH = 8192,           /* points read at one time */
 	CURVE_TAIL = 4096,              /* points read one by one that make a roll-up worth it */
@@ -33,7 +33,7 @@ struct spot {
 
 /* Points that follow each other, or one. */
 struct cell {
-	struct spot from, to;           /* in the order of points; the value counts only where points is 1 */
+	struct spot from, to;           /* in the order of points; values count where points is 1 */
 	int64_t points;
 	int level;                      /* curve_read.c: of the row it came from */
 	struct spot low, high;          /* NaN only where all are */
@@ -47,7 +47,7 @@ struct cells {
 
 /* ---- curve_cell.c ---- */
 
-/* By timestamp, step, value, as points are ordered; PostgreSQL's NaN is the greatest and equals itself. */
+/* By timestamp, step, value, as points are ordered; NaN is the greatest and equals itself. */
 int spot_compare(const struct spot *a, const struct spot *b);
 /* By timestamp and step alone. */
 int spot_compare_place(const struct spot *a, const struct spot *b);
@@ -67,14 +67,16 @@ int64_t cell_unit(int level);
 
 void cells_add(struct arena *a, struct cells *to, const struct cell *c);
 void cells_sort(struct cells *c);
-/* Merges neighbours, so that half of them are left. They are in order. */
-void cells_halve(struct cells *c);
+/* Merges neighbours that have no more than so many points together. They are in order. */
+void cells_coarsen(struct cells *c, int64_t points);
 
 /*
- * What a chart shows of cells in order: of so many buckets of about the same number of points those with the lowest and
- * the highest value (0: none), the last point, and with `first` the first one; by step, each once.
+ * What a chart shows of cells in order: of so many buckets of about the same number of points those
+ * with the lowest and the highest value (0: none), the last point, and with `first` the first one;
+ * by step, each once.
  */
-struct spot *cells_pick(struct arena *a, const struct cells *c, int64_t buckets, bool first, size_t *count);
+struct spot *cells_pick(struct arena *a, const struct cells *c, int64_t buckets, bool first,
+                        size_t *count);
 
 /* All of them, where each is a point; by step, each once. */
 struct spot *cells_all(struct arena *a, const struct cells *c, size_t *count);
@@ -90,10 +92,12 @@ struct cell_row {
 };
 extern const struct record cell_row_record;
 
+#define CELL_SPOT_COLUMNS(t, name) \
+	t "." name "_timestamp, " t "." name "_step, " t "." name "_value"
 #define CELL_COLUMNS(t) \
-	t ".level::bigint AS level, " t ".timestamp, " t ".step, " t ".to_timestamp, " t ".to_step, " t ".points, " \
-	t ".low_timestamp, " t ".low_step, " t ".low_value, " t ".high_timestamp, " t ".high_step, " t ".high_value, " \
-	t ".first_timestamp, " t ".first_step, " t ".first_value, " t ".last_timestamp, " t ".last_step, " t ".last_value"
+	t ".level::bigint AS level, " t ".timestamp, " t ".step, " t ".to_timestamp, " t ".to_step," \
+	" " t ".points, " CELL_SPOT_COLUMNS(t, "low") ", " CELL_SPOT_COLUMNS(t, "high") ", " \
+	CELL_SPOT_COLUMNS(t, "first") ", " CELL_SPOT_COLUMNS(t, "last")
 
 struct cell cell_read(const struct cell_row *r);
 

@@ -64,7 +64,8 @@ bool spot_next(struct spot *s)
 
 struct cell cell_of(const struct spot *s)
 {
-	return (struct cell){ .from = *s, .to = *s, .points = 1, .low = *s, .high = *s, .first = *s, .last = *s };
+	return (struct cell){ .from = *s, .to = *s, .points = 1, .low = *s, .high = *s,
+	                      .first = *s, .last = *s };
 }
 
 void cell_merge(struct cell *into, const struct cell *with)
@@ -95,7 +96,8 @@ void cells_add(struct arena *a, struct cells *to, const struct cell *c)
 	if (to->count == to->capacity) {
 		size_t capacity = to->capacity ? to->capacity * 2 : 64;
 
-		to->items = arena_grow(a, to->items, to->capacity * sizeof(*c), capacity * sizeof(*c));
+		to->items = arena_grow(a, to->items, to->capacity * sizeof(*c),
+		                       capacity * sizeof(*c));
 		to->capacity = capacity;
 	}
 	to->items[to->count++] = *c;
@@ -118,16 +120,15 @@ void cells_sort(struct cells *c)
 	}
 }
 
-void cells_halve(struct cells *c)
+void cells_coarsen(struct cells *c, int64_t points)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->count; i += 2) {
-		struct cell merged = c->items[i];
-
-		if (i + 1 < c->count)
-			cell_merge(&merged, &c->items[i + 1]);
-		c->items[n++] = merged;
+	for (size_t i = 0; i < c->count; i++) {
+		if (n && c->items[n - 1].points + c->items[i].points <= points)
+			cell_merge(&c->items[n - 1], &c->items[i]);
+		else
+			c->items[n++] = c->items[i];
 	}
 	c->count = n;
 }
@@ -161,7 +162,16 @@ struct spot *cells_all(struct arena *a, const struct cells *c, size_t *count)
 	return spots;
 }
 
-struct spot *cells_pick(struct arena *a, const struct cells *c, int64_t buckets, bool first, size_t *count)
+/* A cell belongs where its middle is. */
+static int64_t place_of(int64_t before, int64_t points, int64_t all, int64_t buckets)
+{
+	double middle = (double)before + (double)points / 2;
+
+	return (int64_t)(middle * (double)buckets / (double)all);
+}
+
+struct spot *cells_pick(struct arena *a, const struct cells *c, int64_t buckets, bool first,
+                        size_t *count)
 {
 	struct spot *spots = NEW_ARRAY(a, (size_t)buckets * 2 + 2, struct spot);
 	struct cell bucket = { 0 }, all = { 0 };
@@ -172,8 +182,7 @@ struct spot *cells_pick(struct arena *a, const struct cells *c, int64_t buckets,
 		points += c->items[i].points;
 	for (size_t i = 0; i < c->count; i++) {
 		const struct cell *cell = &c->items[i];
-		/* A cell belongs where its middle is. */
-		int64_t place = (int64_t)(((double)before + (double)cell->points / 2) * (double)buckets / (double)points);
+		int64_t place = place_of(before, cell->points, points, buckets);
 
 		before += cell->points;
 		if (!all.points)

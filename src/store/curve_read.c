@@ -2,9 +2,10 @@
 /* Copyright The Capstan Authors */
 
 /*
- * Charts. From the few cells of the highest level down, each that reaches out of the window, may miss points, or is
- * larger than a bucket is opened: by its cells of a level that is fine enough, or by its points. So what is read is what
- * the window needs, whatever lies beside it. What was not rolled up yet is read point by point.
+ * Charts. From the few cells of the highest level down, each that reaches out of the window, may
+ * miss points, or is larger than a bucket is opened: by its cells of a level that is fine enough, or
+ * by its points. So what is read is what the window needs, whatever lies beside it. What was not
+ * rolled up yet is read point by point.
  */
 
 #include "curve_read.h"
@@ -18,8 +19,8 @@
 #include "db/db.h"
 
 enum {
-	PIECES_MOST = 1024,             /* cells reaching out of the window: beyond, all is read in one go */
-	RAW_MOST = 65536,               /* points of a curve in memory; neighbours are merged then */
+	PIECES_MOST = 1024,             /* cells reaching out of the window: more are read in one go */
+	RAW_MOST = 65536,               /* points of a curve in memory: more are merged */
 	TRIP_MOST = 65536,              /* points of one round trip */
 	POINTS_TOGETHER = 50000,        /* of runs that are answered together, at most */
 };
@@ -28,14 +29,16 @@ enum { FIND, CELLS, POINTS };
 
 /* clang-format off */
 static const struct stmt stmts[] = {
-	/* With where the roll-up ends: of the two last cells that begin before `fresh` the last one may reach beyond it. */
+	/* With where the roll-up ends: of the cells that begin before `fresh` only the last one may
+	   reach beyond it. */
 	[FIND] = { "chart_find", "Ut",
 		"SELECT u.ord, r.id AS run, r.uuid, k.id AS key, e.to_timestamp, e.to_step"
 		" FROM unnest($1) WITH ORDINALITY AS u (uuid, ord)"
 		" JOIN runs r ON r.uuid = u.uuid JOIN keys k ON k.name = $2"
 		" LEFT JOIN latest l ON l.run_id = r.id AND l.key_id = k.id"
 		" LEFT JOIN LATERAL (SELECT b.to_timestamp, b.to_step FROM ("
-		"   SELECT c.to_timestamp, c.to_step FROM curves c WHERE c.run_id = r.id AND c.key_id = k.id AND c.level = 0"
+		"   SELECT c.to_timestamp, c.to_step FROM curves c"
+		"   WHERE c.run_id = r.id AND c.key_id = k.id AND c.level = 0"
 		"   AND (c.timestamp, c.step) < (l.fresh_timestamp, l.fresh_step)"
 		"   ORDER BY c.timestamp DESC, c.step DESC LIMIT 2) b"
 		"  WHERE (b.to_timestamp, b.to_step) < (l.fresh_timestamp, l.fresh_step)"
@@ -43,17 +46,21 @@ static const struct stmt stmts[] = {
 	[CELLS] = { "chart_cells", "IINNIIIIii",
 		"SELECT o.ord, " CELL_COLUMNS("c")
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-		" AS o (ord, run, key, level, timestamp, step, to_timestamp, to_step), LATERAL (SELECT * FROM curves c"
+		" AS o (ord, run, key, level, timestamp, step, to_timestamp, to_step), LATERAL ("
+		"  SELECT * FROM curves c"
 		"  WHERE c.run_id = o.run AND c.key_id = o.key AND c.level = o.level::smallint"
-		"  AND (c.timestamp, c.step) >= (o.timestamp, o.step) AND (c.timestamp, c.step) <= (o.to_timestamp, o.to_step)"
+		"  AND (c.timestamp, c.step) >= (o.timestamp, o.step)"
+		"  AND (c.timestamp, c.step) <= (o.to_timestamp, o.to_step)"
 		"  AND c.first_step <= $10 AND c.last_step >= $9 ORDER BY c.timestamp, c.step) c" },
 	[POINTS] = { "chart_points", "IINIIDIIiii",
 		"SELECT o.ord, p.timestamp, p.step, p.value"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		" AS o (ord, run, key, timestamp, step, value, to_timestamp, to_step), LATERAL ("
-		"  SELECT p.timestamp, p.step, p.value FROM points p WHERE p.run_id = o.run AND p.key_id = o.key"
+		"  SELECT p.timestamp, p.step, p.value FROM points p"
+		"  WHERE p.run_id = o.run AND p.key_id = o.key"
 		"  AND (p.timestamp, p.step, p.value) >= (o.timestamp, o.step, o.value)"
-		"  AND (p.timestamp, p.step) <= (o.to_timestamp, o.to_step) AND p.step BETWEEN $9 AND $10"
+		"  AND (p.timestamp, p.step) <= (o.to_timestamp, o.to_step)"
+		"  AND p.step BETWEEN $9 AND $10"
 		"  ORDER BY p.timestamp, p.step, p.value LIMIT $11) p" },
 };
 /* clang-format on */
@@ -76,8 +83,9 @@ struct curve {
 	const char *run_id;             /* NULL: no such run or metric */
 	struct curve_id id;
 	struct spot end;                /* of the roll-up, as far as it is good */
-	struct cells cells;             /* all meet the window; points 0: opened, and read by points */
+	struct cells cells;             /* that meet the window; points 0: read point by point */
 	struct cells points;
+	int64_t grain;                  /* points that are merged, once there are many; 0: none */
 	int64_t tail;                   /* points read that are not rolled up */
 };
 
@@ -121,7 +129,8 @@ static void open_stretch(struct chart *h, const struct opening *o)
 	if (p->count == p->capacity) {
 		size_t capacity = p->capacity ? p->capacity * 2 : 64;
 
-		p->items = arena_grow(h->arena, p->items, p->capacity * sizeof(*o), capacity * sizeof(*o));
+		p->items = arena_grow(h->arena, p->items, p->capacity * sizeof(*o),
+		                      capacity * sizeof(*o));
 		p->capacity = capacity;
 	}
 	p->items[p->count++] = *o;
@@ -226,7 +235,8 @@ static struct asked new_asked(struct arena *a, size_t most)
 		.ords = NEW_ARRAY(a, most, int64_t), .runs = NEW_ARRAY(a, most, int64_t),
 		.keys = NEW_ARRAY(a, most, int32_t), .levels = NEW_ARRAY(a, most, int32_t),
 		.timestamps = NEW_ARRAY(a, most, int64_t), .steps = NEW_ARRAY(a, most, int64_t),
-		.to_timestamps = NEW_ARRAY(a, most, int64_t), .to_steps = NEW_ARRAY(a, most, int64_t),
+		.to_timestamps = NEW_ARRAY(a, most, int64_t),
+		.to_steps = NEW_ARRAY(a, most, int64_t),
 		.values = NEW_ARRAY(a, most, double),
 	};
 }
@@ -247,7 +257,8 @@ static void ask(struct asked *q, const struct chart *h, size_t number)
 	q->to_steps[i] = o->to.step;
 }
 
-static void queue_trip(struct ctx *c, const struct chart *h, size_t count, struct list *cells, struct list *points)
+static void queue_trip(struct ctx *c, const struct chart *h, size_t count, struct list *cells,
+                       struct list *points)
 {
 	struct asked of_cells = new_asked(c->arena, count), of_points = new_asked(c->arena, count);
 	struct asked *q = &of_cells;
@@ -259,16 +270,20 @@ static void queue_trip(struct ctx *c, const struct chart *h, size_t count, struc
 		              ARGS(BIGINTS(q->ords, q->count), BIGINTS(q->runs, q->count),
 		                   INTEGERS(q->keys, q->count), INTEGERS(q->levels, q->count),
 		                   BIGINTS(q->timestamps, q->count), BIGINTS(q->steps, q->count),
-		                   BIGINTS(q->to_timestamps, q->count), BIGINTS(q->to_steps, q->count),
-		                   BIGINT(h->from_step), BIGINT(h->to_step)), &cell_row_record, cells);
+		                   BIGINTS(q->to_timestamps, q->count),
+		                   BIGINTS(q->to_steps, q->count),
+		                   BIGINT(h->from_step), BIGINT(h->to_step)),
+		              &cell_row_record, cells);
 	q = &of_points;
 	if (q->count)
 		db_queue_list(c, &stmts[POINTS],
 		              ARGS(BIGINTS(q->ords, q->count), BIGINTS(q->runs, q->count),
 		                   INTEGERS(q->keys, q->count), BIGINTS(q->timestamps, q->count),
 		                   BIGINTS(q->steps, q->count), REALS(q->values, q->count),
-		                   BIGINTS(q->to_timestamps, q->count), BIGINTS(q->to_steps, q->count),
-		                   BIGINT(h->from_step), BIGINT(h->to_step), BIGINT(CURVE_STRETCH)),
+		                   BIGINTS(q->to_timestamps, q->count),
+		                   BIGINTS(q->to_steps, q->count),
+		                   BIGINT(h->from_step), BIGINT(h->to_step),
+		                   BIGINT(CURVE_STRETCH)),
 		              &spot_row_record, points);
 }
 
@@ -279,16 +294,17 @@ static void absorb_points(struct chart *h, const struct list *points)
 		struct opening *o = &h->pending.items[*row->ord];
 		struct spot s = spot_read(row);
 		struct cell cell = cell_of(&s);
-		struct cells *to = &h->curves[o->curve].points;
+		struct curve *v = &h->curves[o->curve];
 
-		cells_add(h->arena, to, &cell);
+		cells_add(h->arena, &v->points, &cell);
 		o->from = s;
 		o->got++;
 		if (o->tail)
-			h->curves[o->curve].tail++;
-		if (to->count > RAW_MOST) {
-			cells_sort(to);
-			cells_halve(to);
+			v->tail++;
+		if (v->points.count > RAW_MOST) {
+			v->grain = v->grain ? v->grain * 2 : 4;
+			cells_sort(&v->points);
+			cells_coarsen(&v->points, v->grain);
 		}
 	}
 }
@@ -385,8 +401,8 @@ static int find(struct ctx *c, struct chart *h)
 	for (size_t i = 0; i < h->count; i++)
 		h->curves[i] = (struct curve){ 0 };
 	db_queue_begin_snapshot(c);
-	db_queue_list(c, &stmts[FIND], ARGS(UUIDS(h->run_ids, h->count), TEXT(h->in->key)), &find_row_record,
-	              &rows);
+	db_queue_list(c, &stmts[FIND], ARGS(UUIDS(h->run_ids, h->count), TEXT(h->in->key)),
+	              &find_row_record, &rows);
 	if (db_flush(c))
 		return -1;
 	for (size_t i = 0; i < rows.count; i++)
@@ -404,8 +420,8 @@ static int apart(struct ctx *c, struct chart *h, int (*fn)(struct ctx *c, struct
 	failed = fn(&part, h);
 	if (failed)
 		fail_because(c, part.error.code,
-		             part.error.detail ? arena_strdup(c->arena, part.error.detail) : NULL, "%s",
-		             part.error.message);
+		             part.error.detail ? arena_strdup(c->arena, part.error.detail) : NULL,
+		             "%s", part.error.message);
 	arena_reset(h->trip);
 	return failed;
 }
@@ -430,7 +446,8 @@ static int read_all(struct ctx *c, struct chart *h)
 
 /* ---- the answer ---- */
 
-static void add_points(struct ctx *c, const struct chart *h, const struct curve *v, struct answer *to)
+static void add_points(struct ctx *c, const struct chart *h, const struct curve *v,
+                       struct answer *to)
 {
 	struct cells all = v->points;
 	const struct spot *spots;
@@ -475,6 +492,7 @@ int curve_chart(struct ctx *c, const struct history_interval *in, struct list *p
 {
 	struct arena *group = arena_child(c->arena, LIMIT_ARENA);
 	size_t together = (size_t)(POINTS_TOGETHER / in->max_results) + 1;
+	struct arena *trips = arena_child(c->arena, LIMIT_ARENA);
 	struct answer to = { .points = points, .key = in->key };
 
 	for (size_t done = 0; done < in->run_count; done += together) {
@@ -484,7 +502,7 @@ int curve_chart(struct ctx *c, const struct history_interval *in, struct list *p
 			.from_step = in->start_step ? *in->start_step : INT64_MIN,
 			.to_step = in->end_step ? *in->end_step : INT64_MAX,
 			.buckets = in->max_results >= 4 ? (in->max_results - 2) / 2 : 0,
-			.arena = group, .trip = arena_child(c->arena, LIMIT_ARENA),
+			.arena = group, .trip = trips,
 		};
 
 		h.curves = NEW_ARRAY(group, h.count, struct curve);

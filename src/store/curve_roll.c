@@ -2,13 +2,14 @@
 /* Copyright The Capstan Authors */
 
 /*
- * Rolling up. Each writer of points ends by writing the row of `latest` of each metric it touched, so whoever holds that
- * row knows: who wrote before has committed, and who has not yet will meet what we leave in the row. We leave "nothing
- * fresh" and let go; what is read from then on holds all points but those whose writers lower `fresh` again, and rows
- * that reach to there or beyond are never believed. So writers wait for the moment of leaving it, not for the reading.
+ * Rolling up. Each writer of points ends by locking the row of `latest` of each metric it touched,
+ * so whoever holds that row knows: who locked it before has committed, and who has not yet will
+ * meet what we leave in the row. We leave "nothing fresh" and let go; what is read from then on
+ * holds all points but those whose writers lower `fresh` again, and rows that reach to there or
+ * beyond are never believed. So writers wait for the moment of leaving it, not for the reading.
  *
- * Two at one curve would spoil this (one could store, late, what the other takes for new): a lock of the session keeps
- * them apart.
+ * Two at one curve would spoil this (one could store, late, what the other takes for new): a lock
+ * of the session keeps them apart.
  */
 
 #include <math.h>
@@ -19,7 +20,10 @@
 #include "curve.h"
 #include "db/db.h"
 
-enum { TRY, RELEASE, NO_WAIT_FOR_DISK, PEEK, HOLD, LASTS, CUT, CUT_ALL, ORPHANS, LEAVE, STRETCH, KEEP_RUN };
+enum {
+	TRY, RELEASE, NO_WAIT_FOR_DISK, PEEK, HOLD, LASTS, CUT, CUT_ALL, ORPHANS, LEAVE, STRETCH,
+	KEEP_RUN
+};
 
 enum { LOCKS = 0x6362 };                /* the number space after store/leader.c's */
 
@@ -35,30 +39,37 @@ static const struct stmt stmts[] = {
 	[PEEK] = { "curve_peek", "in",
 		"SELECT fresh_timestamp AS timestamp, fresh_step AS step FROM latest" OF_CURVE },
 	[HOLD] = { "curve_hold", "in",
-		"SELECT fresh_timestamp AS timestamp, fresh_step AS step FROM latest" OF_CURVE " FOR UPDATE" },
+		"SELECT fresh_timestamp AS timestamp, fresh_step AS step FROM latest" OF_CURVE
+		" FOR UPDATE" },
 	[LASTS] = { "curve_lasts", "in",
-		"SELECT " CELL_COLUMNS("c") " FROM generate_series(0, 6) AS l (level), LATERAL (SELECT * FROM curves c"
-		" WHERE " OF_CELL " ORDER BY c.timestamp DESC, c.step DESC LIMIT 1) c" },
-	/* All that end at ($3, $4) or later: what begins there, and the one before, if it reaches so far. */
+		"SELECT " CELL_COLUMNS("c") " FROM generate_series(0, 6) AS l (level), LATERAL ("
+		" SELECT * FROM curves c WHERE " OF_CELL " ORDER BY c.timestamp DESC, c.step DESC LIMIT 1) c" },
+	/* All that end at ($3, $4) or later: what begins there, and the one before, if it reaches
+	   so far. */
 	[CUT] = { "curve_cut", "inii",
 		"WITH later AS ("
 		"  DELETE FROM curves c USING generate_series(0, 6) AS l (level)"
 		"  WHERE " OF_CELL " AND (c.timestamp, c.step) >= ($3, $4)"
 		") DELETE FROM curves d USING generate_series(0, 6) AS l (level), LATERAL ("
-		"  SELECT c.timestamp, c.step FROM curves c WHERE " OF_CELL " AND (c.timestamp, c.step) < ($3, $4)"
+		"  SELECT c.timestamp, c.step FROM curves c"
+		"  WHERE " OF_CELL " AND (c.timestamp, c.step) < ($3, $4)"
 		"  ORDER BY c.timestamp DESC, c.step DESC LIMIT 1) b"
 		" WHERE d.run_id = $1 AND d.key_id = $2 AND d.level = l.level"
-		" AND d.timestamp = b.timestamp AND d.step = b.step AND (d.to_timestamp, d.to_step) >= ($3, $4)" },
+		" AND d.timestamp = b.timestamp AND d.step = b.step"
+		" AND (d.to_timestamp, d.to_step) >= ($3, $4)" },
 	[CUT_ALL] = { "curve_cut_all", "in", "DELETE FROM curves" OF_CURVE },
 	[ORPHANS] = { "curve_orphans", "iniii",
 		"SELECT " CELL_COLUMNS("c") " FROM curves c" OF_CURVE " AND level = $3::smallint"
 		" AND (timestamp, step) > ($4, $5) ORDER BY timestamp, step" },
 	[LEAVE] = { "curve_leave", "in",
-		"UPDATE latest SET fresh_timestamp = 9223372036854775807, fresh_step = 9223372036854775807" OF_CURVE },
+		"UPDATE latest SET fresh_timestamp = 9223372036854775807,"
+		" fresh_step = 9223372036854775807" OF_CURVE },
 	[STRETCH] = { "curve_stretch", "iniidi",
-		"SELECT timestamp, step, value FROM points" OF_CURVE " AND (timestamp, step, value) >= ($3, $4, $5)"
+		"SELECT timestamp, step, value FROM points" OF_CURVE
+		" AND (timestamp, step, value) >= ($3, $4, $5)"
 		" ORDER BY timestamp, step, value LIMIT $6" },
-	[KEEP_RUN] = { "curve_keep_run", "i", "SELECT true AS yes FROM runs WHERE id = $1 FOR KEY SHARE" },
+	[KEEP_RUN] = { "curve_keep_run", "i",
+		"SELECT true AS yes FROM runs WHERE id = $1 FOR KEY SHARE" },
 };
 /* clang-format on */
 
@@ -125,11 +136,14 @@ static bool stale(const struct roll *r)
 
 /* ---- cells that grow ---- */
 
-static void absorb(struct arena *a, struct roll *r, int level, const struct cell *cell)
+/* Into the last cell of a level, or a new one: only where one of the level below begins, so that
+   each is in one of the next. Did it begin one? */
+static bool absorb(struct arena *a, struct roll *r, int level, const struct cell *cell, bool begins)
 {
 	struct cell *last = &r->last[level];
 
-	if (last->points && last->points < cell_unit(level)) {
+	begins = !last->points || (begins && last->points >= cell_unit(level));
+	if (!begins) {
 		cell_merge(last, cell);
 	} else {
 		if (r->changed[level])
@@ -137,6 +151,7 @@ static void absorb(struct arena *a, struct roll *r, int level, const struct cell
 		*last = *cell;
 	}
 	r->changed[level] = true;
+	return begins;
 }
 
 /* All that changed is in `out` then. */
@@ -175,8 +190,8 @@ static int trim(struct ctx *c, struct roll *r)
 	if (r->all)
 		db_queue(c, &stmts[CUT_ALL], ARGS(CURVE(r)), NULL);
 	else
-		db_queue(c, &stmts[CUT], ARGS(CURVE(r), BIGINT(r->fresh.timestamp), BIGINT(r->fresh.step)),
-		         NULL);
+		db_queue(c, &stmts[CUT],
+		         ARGS(CURVE(r), BIGINT(r->fresh.timestamp), BIGINT(r->fresh.step)), NULL);
 	if (db_list(c, &stmts[LASTS], ARGS(CURVE(r)), &cell_row_record, &rows))
 		return -1;
 	take_lasts(r, &rows);
@@ -185,13 +200,14 @@ static int trim(struct ctx *c, struct roll *r)
 			continue;
 		rows = (struct list){ 0 };
 		if (db_list(c, &stmts[ORPHANS],
-		            ARGS(CURVE(r), BIGINT(level - 1), BIGINT(from.timestamp), BIGINT(from.step)),
+		            ARGS(CURVE(r), BIGINT(level - 1), BIGINT(from.timestamp),
+		                 BIGINT(from.step)),
 		            &cell_row_record, &rows))
 			return -1;
 		for (size_t i = 0; i < rows.count; i++) {
 			struct cell cell = cell_read(LIST_AT(struct cell_row, &rows, i));
 
-			absorb(c->arena, r, level, &cell);
+			absorb(c->arena, r, level, &cell, true);
 		}
 		settle(c->arena, r);
 		cells_write(c, r->id, level, &r->out[level]);
@@ -243,8 +259,10 @@ static void feed(struct ctx *c, struct roll *r, const struct list *points)
 		struct cell cell = cell_of(&s);
 
 		if (r->open.points >= CURVE_UNIT && spot_compare_place(&r->open.to, &s) != 0) {
+			bool begins = true;
+
 			for (int level = 0; level < CURVE_LEVELS; level++)
-				absorb(c->arena, r, level, &r->open);
+				begins = absorb(c->arena, r, level, &r->open, begins);
 			r->done->points += r->open.points;
 			r->open.points = 0;
 		}
@@ -283,8 +301,8 @@ static int stretch(struct ctx *c, void *arg)
 
 	memset(r->out, 0, sizeof(r->out));
 	if (db_list(c, &stmts[STRETCH],
-	            ARGS(CURVE(r), BIGINT(r->next.timestamp), BIGINT(r->next.step), REAL(r->next.value),
-	                 BIGINT(CURVE_STRETCH)), &spot_row_record, &points))
+	            ARGS(CURVE(r), BIGINT(r->next.timestamp), BIGINT(r->next.step),
+	                 REAL(r->next.value), BIGINT(CURVE_STRETCH)), &spot_row_record, &points))
 		return -1;
 	feed(c, r, &points);
 	settle(c->arena, r);
@@ -294,7 +312,8 @@ static int stretch(struct ctx *c, void *arg)
 /* ---- all of it ---- */
 
 /* In memory that ends with it. */
-static int apart(struct ctx *c, struct arena *a, int (*fn)(struct ctx *c, void *arg), struct roll *r)
+static int apart(struct ctx *c, struct arena *a, int (*fn)(struct ctx *c, void *arg),
+                 struct roll *r)
 {
 	struct ctx part = *c;
 	int failed;
@@ -303,8 +322,8 @@ static int apart(struct ctx *c, struct arena *a, int (*fn)(struct ctx *c, void *
 	failed = fn(&part, r);
 	if (failed)
 		fail_because(c, part.error.code,
-		             part.error.detail ? arena_strdup(c->arena, part.error.detail) : NULL, "%s",
-		             part.error.message);
+		             part.error.detail ? arena_strdup(c->arena, part.error.detail) : NULL,
+		             "%s", part.error.message);
 	arena_reset(a);
 	return failed;
 }
@@ -343,5 +362,7 @@ int store_curve_roll(struct ctx *c, struct curve_id id, struct curve_rolled *ret
 		return 0;
 	if (roll(c, r))
 		return -1;
-	return db_one(c, &stmts[RELEASE], ARGS(INTEGER(LOCKS), INTEGER(lock)), &yes_record, &held) < 0 ? -1 : 0;
+	if (db_one(c, &stmts[RELEASE], ARGS(INTEGER(LOCKS), INTEGER(lock)), &yes_record, &held) < 0)
+		return -1;
+	return 0;
 }

@@ -15,9 +15,11 @@ static const struct stmt write_cells = { "curve_write", "iniIIIIIIIDIIDIIDIID",
 	"INSERT INTO curves (run_id, key_id, level, timestamp, step, to_timestamp, to_step, points,"
 	" low_timestamp, low_step, low_value, high_timestamp, high_step, high_value,"
 	" first_timestamp, first_step, first_value, last_timestamp, last_step, last_value)"
-	" SELECT $1, $2, $3::smallint, * FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+	" SELECT $1, $2, $3::smallint, * FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+	" $15, $16, $17, $18, $19, $20)"
 	" ON CONFLICT (run_id, key_id, level, timestamp, step) DO UPDATE SET"
-	" to_timestamp = excluded.to_timestamp, to_step = excluded.to_step, points = excluded.points, "
+	" to_timestamp = excluded.to_timestamp, to_step = excluded.to_step,"
+	" points = excluded.points, "
 	SPOTS("low") ", " SPOTS("high") ", " SPOTS("first") ", " SPOTS("last") };
 
 #define CELL_SPOT(name) \

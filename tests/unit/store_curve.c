@@ -146,6 +146,12 @@ static void check_rows(struct ctx *on)
 		"SELECT count(*) AS n FROM (SELECT run_id, key_id, level, sum(points) AS points FROM curves GROUP BY 1, 2, 3) a"
 		" JOIN (SELECT run_id, key_id, sum(points) AS points FROM curves WHERE level = 0 GROUP BY 1, 2) b"
 		" USING (run_id, key_id) WHERE a.points <> b.points"), 0);
+	/* Each is in one of the next level. */
+	assert_int_equal(number(on,
+		"SELECT count(*) AS n FROM curves c WHERE level < 6 AND NOT EXISTS (SELECT 1 FROM curves p"
+		" WHERE p.run_id = c.run_id AND p.key_id = c.key_id AND p.level = c.level + 1"
+		" AND (p.timestamp, p.step) <= (c.timestamp, c.step)"
+		" AND (c.to_timestamp, c.to_step) <= (p.to_timestamp, p.to_step))"), 0);
 }
 
 static int compare(const void *x, const void *y)
@@ -453,23 +459,37 @@ static void *writing(void *arg)
 	return NULL;
 }
 
+static atomic_int_least64_t victims[2];
+static atomic_int deaths;
+
+static void take(struct ctx *own, atomic_int_least64_t *victim)
+{
+	if (db_get(own, pool, 5000))
+		abort();
+	atomic_store(victim, number(own, "SELECT pg_backend_pid()::bigint AS n"));
+}
+
+/* A roller whose session ends at any moment, as that of a daemon that is killed, is followed by the next one. */
 static void *rolling(void *arg)
 {
 	struct ctx own = { .arena = arena_new(LIMIT_ARENA) };
 	struct curve_rolled rolled;
 	struct curve_id id;
 
-	(void)arg;
-	if (db_get(&own, pool, 5000))
-		abort();
+	take(&own, arg);
 	id = curve_of(&own, shared_run);
 	while (!atomic_load(&over)) {
 		if (store_curve_roll(&own, id, &rolled)) {
-			fprintf(stderr, "%s %s\n", own.error.message, own.error.detail ? own.error.detail : "");
-			abort();
+			atomic_fetch_add(&deaths, 1);
+			atomic_store((atomic_int_least64_t *)arg, 0);
+			db_abandon(&own);
+			db_put(&own, pool);
+			error_clear(&own);
+			take(&own, arg);
 		}
 		arena_reset(own.arena);
 	}
+	atomic_store((atomic_int_least64_t *)arg, 0);
 	db_put(&own, pool);
 	arena_free(own.arena);
 	return NULL;
@@ -485,18 +505,22 @@ static void races(void **state)
 	atomic_store(&over, false);
 	for (uintptr_t i = 0; i < 2; i++) {
 		assert_int_equal(pthread_create(&writers[i], NULL, writing, (void *)(i + 1)), 0);
-		assert_int_equal(pthread_create(&rollers[i], NULL, rolling, NULL), 0);
+		assert_int_equal(pthread_create(&rollers[i], NULL, rolling, &victims[i]), 0);
 	}
 	for (int i = 0; i < 20; i++) {
 		db_queue_begin_snapshot(&c);
 		check_rows(&c);
 		must(db_rollback(&c));
+		number(&c, arena_printf(c.arena, "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity"
+		                        " WHERE pid = %lld", (long long)atomic_load(&victims[i % 2])));
 	}
 	for (int i = 0; i < 2; i++)
 		pthread_join(writers[i], NULL);
 	atomic_store(&over, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(rollers[i], NULL);
+	assert_true(atomic_load(&deaths) > 0);
+	check_rows(&c);
 	roll(shared_run);
 	check_rows(&c);
 	assert_true(number(&c, "SELECT count(*) AS n FROM curves") > 100);
