@@ -60,7 +60,7 @@ static const struct stmt stmts[] = {
 	[CUT_ALL] = { "curve_cut_all", "in", "DELETE FROM curves" OF_CURVE },
 	[ORPHANS] = { "curve_orphans", "iniii",
 		"SELECT " CELL_COLUMNS("c") " FROM curves c" OF_CURVE " AND level = $3::smallint"
-		" AND (timestamp, step) > ($4, $5) ORDER BY timestamp, step" },
+		" AND (timestamp, step) >= ($4, $5) ORDER BY timestamp, step" },
 	[LEAVE] = { "curve_leave", "in",
 		"UPDATE latest SET fresh_timestamp = 9223372036854775807,"
 		" fresh_step = 9223372036854775807" OF_CURVE },
