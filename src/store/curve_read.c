@@ -287,6 +287,18 @@ static void queue_trip(struct ctx *c, const struct chart *h, size_t count, struc
 		              &spot_row_record, points);
 }
 
+/* All that was merged is of about the same size, so that buckets are. */
+static void thin_out(struct curve *v)
+{
+	cells_sort(&v->points);
+	if (v->grain)
+		cells_coarsen(&v->points, v->grain);
+	while (v->points.count > RAW_MOST / 2) {
+		v->grain = v->grain ? v->grain * 2 : 2;
+		cells_coarsen(&v->points, v->grain);
+	}
+}
+
 static void absorb_points(struct chart *h, const struct list *points)
 {
 	for (size_t i = 0; i < points->count; i++) {
@@ -302,9 +314,7 @@ static void absorb_points(struct chart *h, const struct list *points)
 		if (o->tail)
 			v->tail++;
 		if (v->points.count > RAW_MOST) {
-			v->grain = v->grain ? v->grain * 2 : 4;
-			cells_sort(&v->points);
-			cells_coarsen(&v->points, v->grain);
+			thin_out(v);
 		}
 	}
 }
