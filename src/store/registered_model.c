@@ -26,7 +26,7 @@ const char *const model_version_status_names[] = {
 };
 
 enum { STAGES = 4 };
-enum { MODELS_LOAD, VERSIONS_LOAD, VERSIONS_LOAD_PLAIN, LATEST_VERSIONS };
+enum { MODELS_LOAD, VERSIONS_LOAD, LATEST_VERSIONS };
 
 enum { ROW_MODEL = 1, ROW_MODEL_TAG, ROW_MODEL_ALIAS, ROW_VERSION, ROW_VERSION_TAG, ROW_ALIAS };
 
@@ -82,8 +82,6 @@ static const struct stmt stmts[] = {
 		"  OFFSET 0) a" },
 	[VERSIONS_LOAD] = { "model_versions_load", "II",
 		SHOWN_OF_KEYS VERSION_ROWS ALIAS_ROWS },
-	[VERSIONS_LOAD_PLAIN] = { "model_versions_load_plain", "II",
-		SHOWN_OF_KEYS VERSION_ROWS },
 	/* A row of the model itself tells no model from no versions. */
 	[LATEST_VERSIONS] = { "model_latest_versions", "tI",
 		"WITH kept AS MATERIALIZED ("
@@ -426,8 +424,8 @@ int registered_model_texts(struct ctx *c, const struct model_revision *found, si
 	return 0;
 }
 
-int registered_model_load_versions(struct ctx *c, const struct model_version_key *keys,
-                                   size_t count, bool aliases, struct list *ret)
+int store_model_versions_load(struct ctx *c, const struct model_version_key *keys, size_t count,
+                              struct list *ret)
 {
 	struct slots s = { .version_count = count };
 	struct list rows = { 0 };
@@ -441,18 +439,12 @@ int registered_model_load_versions(struct ctx *c, const struct model_version_key
 		models[i] = keys[i].model;
 		versions[i] = keys[i].version;
 	}
-	if (db_list(c, &stmts[aliases ? VERSIONS_LOAD : VERSIONS_LOAD_PLAIN],
+	if (db_list(c, &stmts[VERSIONS_LOAD],
 	            ARGS(BIGINTS(models, count), BIGINTS(versions, count)), &row_record, &rows))
 		return -1;
 	assemble(c, &rows, &s);
 	*ret = used_versions(s.versions, count);
 	return 0;
-}
-
-int store_model_versions_load(struct ctx *c, const struct model_version_key *keys, size_t count,
-                              struct list *ret)
-{
-	return registered_model_load_versions(c, keys, count, true, ret);
 }
 
 int store_model_latest_versions(struct ctx *c, const char *name, unsigned stages, struct list *ret)
