@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright The Capstan Authors */
 
-/* Files of model versions. A source was judged when the version was made; here only what it opens
-   counts, below the artifact root like everything else. */
+/* Files of model versions. Who may open what a source names is judged before (http/require.c); here
+   only what it opens counts, below the artifact root like everything else. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -16,6 +16,7 @@
 #include "store/fact.h"
 #include "tracking/experiment.h"
 #include "tracking/validate.h"
+#include "version_places.h"
 
 #define PROMPT_TAG "mlflow.prompt.is_prompt"
 
@@ -619,6 +620,21 @@ static int on_version(struct need *n, enum auth_action action)
 	return 1;
 }
 
+/* Its files too, where the route opens them. */
+static int read_version(struct need *n)
+{
+	int64_t ids[PLACES + 1];
+	size_t count = 0;
+	int got = on_version(n, ACTION_READ);
+
+	if (got > 0 && n->job->match.route->kind == KIND_STREAM_DB)
+		got = version_places_experiments(n->ctx, given(n->job, "name"),
+						 given(n->job, "version"), ids, &count);
+	for (size_t i = 0; got > 0 && i < count; i++)
+		add(n, AUTH_EXPERIMENT, number(n, ids[i]), ACTION_READ);
+	return got;
+}
+
 static int create_registered_model(struct need *n)
 {
 	const char *name = given(n->job, "name");
@@ -744,7 +760,7 @@ static int decide(struct need *n)
 	case NEEDS_EDIT_REGISTERED_MODEL:
 	case NEEDS_RENAME_REGISTERED_MODEL: return on_registered_model(n, ACTION_UPDATE);
 	case NEEDS_CREATE_MODEL_VERSION: return create_version(n);
-	case NEEDS_READ_MODEL_VERSION: return on_version(n, ACTION_READ);
+	case NEEDS_READ_MODEL_VERSION: return read_version(n);
 	case NEEDS_EDIT_MODEL_VERSION:
 	case NEEDS_MOVE_ALIAS: return on_version(n, ACTION_UPDATE);
 	case NEEDS_DELETE_MODEL_VERSION:

@@ -328,3 +328,28 @@ def test_places_in_buckets(victim, own, reader):
     run = reader.good("runs/create", {"experiment_id": mine})["run"]["info"]["run_id"]
     assert reader.get("artifacts/list", {"run_id": run}).status == 501
     assert made
+
+
+def test_versions_made_before_an_experiment(victim, own, reader):
+    """A version whose source was nobody's when it was made opens nothing of an experiment that is put there later, and neither does its copy."""
+    bucket = unique("s3://bucket")
+    mine = victim.client.good("experiments/create", {"name": unique(), "artifact_location": f"{bucket}/mine"})["experiment_id"]
+    victim.client.good("/api/3.0/mlflow/users/permissions/grant", {
+        "username": "hostile-reader", "resource_type": "experiment", "resource_id": mine, "permission": "EDIT"})
+    run = reader.good("runs/create", {"experiment_id": mine})["run"]["info"]["run_id"]
+    name = unique("early")
+    reader.good("registered-models/create", {"name": name})
+    sources = [f"{bucket}/team", f"{bucket}/team/x", f"{bucket}/team/x/run/artifacts"]
+    bodies = [{"source": s, **run_id} for s in sources for run_id in ({}, {"run_id": run})] + [{"source": f"models:/{name}/3"}]
+    versions = [reader.good("model-versions/create", {"name": name, **body})["model_version"]["version"] for body in bodies]
+
+    def status(client, version):
+        return client.get("/model-versions/get-artifact", {"name": name, "version": version, "path": "f"}).status
+
+    # no bucket is served here: whoever may, hears that
+    assert [status(reader, v) for v in versions] == [501] * len(versions)
+    victim.client.good("experiments/create", {"name": unique(), "artifact_location": f"{bucket}/team/x"})
+    assert [status(reader, v) for v in versions] == [403] * len(versions)
+    assert [status(victim.client, v) for v in versions] == [501] * len(versions)
+    from_run = reader.good("model-versions/create", {"name": name, "source": f"{bucket}/mine/{run}/artifacts/m", "run_id": run})
+    assert status(reader, from_run["model_version"]["version"]) == 501
