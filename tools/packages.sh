@@ -11,7 +11,7 @@ set -eu
 run='postgresql libpq5 libcurl4 libjansson4 libyaml-0-2 libsqlite3-0 libssl3 libexpat1'
 build='build-essential cmake ninja-build pkg-config libpq-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsqlite3-dev
 libssl-dev libexpat1-dev libgnutls28-dev libcmocka-dev dpkg-dev ca-certificates'
-test='postgresql python3 python3-venv python3-pip procps iproute2 curl clang clang-format strace'
+test='postgresql python3 python3-venv python3-pip procps iproute2 curl clang clang-format strace golang-go'
 clients='default-jdk-headless maven nodejs npm'
 example='python3 python3-venv curl ca-certificates'
 bench='wrk postgresql-contrib'

@@ -2,29 +2,29 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The Capstan Authors
 #
-# The object stores that tests and benches talk to: real servers, of pinned versions, built once from the Go module
-# registry, outside of the repository. Prints their directory.
+# The object stores that tests and benches talk to: real servers, of pinned versions, built once from their Go modules,
+# outside of the repository. Prints their directory.
 #
 #   sh tools/stores.sh [versitygw|minio|fake-gcs-server]...      all of them without a name
 #
 # The builds are slow (minio takes about ten minutes on two cores), so each is kept when it is done.
-# GOPROXY=<url>[,...] names another registry.
+# Modules come from where the machine's `go` gets them (go env GOPROXY).
 set -eu
 
 versitygw=github.com/versity/versitygw/cmd/versitygw@v1.8.0
 minio=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 fake_gcs_server=github.com/fsouza/fake-gcs-server@v1.56.1
 
-# Debian 12's own Go is too old for them; the registry has the toolchain as a module.
+# Debian 12's own Go is too old for them, but fetches the right one, which is a module too.
 toolchain=1.26.8
 case $(uname -m) in
 x86_64)
 	machine=amd64
-	sum=30c2b1bf7dcc88d3eb0a1364e47ddd9128edb3110a30e8a0ef61cd5856b31de7
+	sum=h1:ZOmGe1OnfREDMIdb1Qi4G9JSuDPBLGExZMQ4nis1RXM=
 	;;
 aarch64)
 	machine=arm64
-	sum=02b36b6787b3ac767668f630e2998df45a3b1f9ffee08d1bf3ef6487cd658d99
+	sum=h1:sYL/O6MqS68ML0kjsQ36WoYIpJqkw60TxizWUYUKQMc=
 	;;
 *)
 	echo "stores.sh: no Go toolchain for $(uname -m)" >&2
@@ -34,8 +34,6 @@ esac
 
 cache=${XDG_CACHE_HOME:-${HOME:?neither XDG_CACHE_HOME nor HOME is set}/.cache}/capstan
 stores=$cache/stores
-registry=${GOPROXY:-https://proxy.golang.org}
-registry=${registry%%[,|]*}
 mkdir -p "$stores"
 
 module() {
@@ -64,16 +62,11 @@ find_go() {
 	own=$cache/go-$toolchain
 	if ! [ -x "$own/bin/go" ]; then
 		echo "fetching Go $toolchain" >&2
-		work=$(mktemp -d "$cache/go-new.XXXXXX")
-		curl -fsSL --retry 3 -o "$work/go.zip" \
-			"$registry/golang.org/toolchain/@v/v0.0.1-go$toolchain.linux-$machine.zip"
-		echo "$sum  $work/go.zip" | sha256sum -c --quiet - >&2
-		python3 -m zipfile -e "$work/go.zip" "$work" >&2
-		tree=$work/golang.org/toolchain@v0.0.1-go$toolchain.linux-$machine
+		tree=$(sh "$(dirname "$0")/module.sh" golang.org/toolchain "v0.0.1-go$toolchain.linux-$machine" "$sum" "$cache")
 		chmod +x "$tree"/bin/* "$tree"/pkg/tool/*/*
 		rm -rf "$own"
 		mv "$tree" "$own"
-		rm -rf "$work"
+		rm -rf "${tree%/pkg/mod/*}"
 	fi
 	echo "$own/bin/go"
 }
@@ -93,7 +86,7 @@ for store in "$@"; do
 		work=$(mktemp -d "$cache/build.XXXXXX")
 		trap 'chmod -R u+w "$work" 2>/dev/null; rm -rf "$work"' EXIT
 		# Its modules and objects are ten times its size: they go when it is built.
-		GOTOOLCHAIN=local GOFLAGS=-trimpath GOBIN=$work/bin GOPATH=$work/path GOCACHE=$work/cache CGO_ENABLED=0 GOPROXY=$registry \
+		GOTOOLCHAIN=local GOFLAGS=-trimpath GOBIN=$work/bin GOPATH=$work/path GOCACHE=$work/cache CGO_ENABLED=0 \
 			"$go" install -ldflags '-s -w' "$(module "$store")" >&2
 		mv "$work/bin/$store" "$made"
 		chmod -R u+w "$work"
