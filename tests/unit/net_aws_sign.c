@@ -129,6 +129,30 @@ static void canonical(void **state)
 	assert_null(strstr(aws_canonical_request(&c, &k, &r), "content-sha256"));
 }
 
+/* Services other than S3 encode the path once more: the signature is that of the SDK for Rust. */
+static void encoded_twice(void **state)
+{
+	(void)state;
+	const struct aws_credentials k = { "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", NULL };
+	const struct aws_request r = {
+		.method = "POST", .host = "lambda.us-east-2.amazonaws.com", .payload_hash = EMPTY,
+		.path = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-west-2%3A892717189312%3Afunction%3Amy-rusty-fun/invocations",
+		.region = "us-east-2", .service = "lambda", .encode_twice = true, .now = 1620747645,
+	};
+	const struct aws_request connections = {
+		.method = "POST", .host = "tj9n5r0m12.execute-api.us-east-1.amazonaws.com", .payload_hash = EMPTY,
+		.path = "/test/@connections/JBDvjfGEIAMCERw%3D", .region = "us-east-1", .service = "execute-api",
+		.encode_twice = true, .now = 1620747645,
+	};
+	size_t n;
+	const struct net_header *h = aws_sign(&c, &k, &r, &n);
+
+	assert_non_null(strstr(header(h, n, "Authorization"),
+	                       "Signature=4b93abbcc68be32bd64c18e2c71150660ab4c29bbd6c32a383a7517a88fc1804"));
+	assert_non_null(strstr(aws_canonical_request(&c, &k, &connections),
+	                       "POST\n/test/%40connections/JBDvjfGEIAMCERw%253D\n"));
+}
+
 /* ---- the vectors ---- */
 
 static const char *read_file(const char *folder, const char *name)
@@ -271,7 +295,8 @@ static void check_signatures(const char *name, const char *folder, json_t *conte
 	check_header(name, folder, &k, r);
 }
 
-static void check_case(const char *all, const char *name)
+/* False: the suite has no answer to this request. */
+static bool check_case(const char *all, const char *name)
 {
 	char *folder = arena_printf(c.arena, "%s/%s", all, name);
 	char *request = (char *)read_file(folder, "request.txt");
@@ -283,11 +308,14 @@ static void check_case(const char *all, const char *name)
 
 	if (!request || !context)
 		fail_msg("%s: no request.txt or context.json", name);
+	if (!read_file(folder, "header-canonical-request.txt"))
+		return false;
 	body = parse_request(request, &r, headers);
 	json = json_loads(context, 0, NULL);
 	assert_non_null(json);
 	check_signatures(name, folder, json, &r, body);
 	json_decref(json);
+	return true;
 }
 
 static void vectors(void **state)
@@ -308,18 +336,17 @@ static void vectors(void **state)
 	while ((entry = readdir(folder))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		check_case(all, entry->d_name);
-		count++;
+		count += check_case(all, entry->d_name);
 	}
 	closedir(folder);
-	assert_int_equal(count, 40);
+	assert_int_equal(count, 38);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_ctx, free_ctx)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(s3_examples), TEST(canonical), TEST(vectors) };
+	const struct CMUnitTest tests[] = { TEST(s3_examples), TEST(canonical), TEST(encoded_twice), TEST(vectors) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
