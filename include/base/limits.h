@@ -20,8 +20,9 @@ enum {
 	LIMIT_COMMIT_POINTS = 2000,       /* points sharing one, unless one request has more */
 	LIMIT_FACTS = 16384,              /* runs and logged models whose experiment is kept in memory */
 	LIMIT_KEYS_CACHED = 32768,        /* ids of metric, param and tag keys kept in memory */
-	LIMIT_MODEL_TEXTS = 32 << 20,     /* registered models kept in memory as searches show them */
-	LIMIT_MODEL_TEXT = 64 << 10,      /* one of them */
+	LIMIT_RENDERED = 32 << 20,        /* registered models kept in memory as searches show them; as much for runs */
+	LIMIT_RENDERED_ONE = 64 << 10,    /* one of them */
+	LIMIT_RENDERED_PAGE = 1000,       /* runs of a page larger than this are not kept for the next */
 
 	LIMIT_PAGE = 50000,               /* MLflow's SEARCH_MAX_RESULTS_THRESHOLD */
 	LIMIT_MODEL_PAGE = 1000,          /* registered-models/search */

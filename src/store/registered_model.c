@@ -378,7 +378,7 @@ static const char *text_of(struct ctx *c, const struct registered_model *m)
 }
 
 /* Those without a text: it may be of a later revision than the one found, and is kept as that. */
-static int load_texts(struct ctx *c, const struct model_revision *found, size_t count,
+static int load_texts(struct ctx *c, const struct revision *found, size_t count,
                       const char **texts)
 {
 	int64_t *ids = NEW_ARRAY(c->arena, count, int64_t);
@@ -397,24 +397,24 @@ static int load_texts(struct ctx *c, const struct model_revision *found, size_t 
 	if (load_models(c, ids, missing, &s))
 		return -1;
 	for (size_t i = 0; i < missing; i++) {
-		struct model_revision seen = { ids[i], s.revisions[i] };
+		struct revision seen = { ids[i], s.revisions[i] };
 
 		if (!s.models[i].name)
 			continue;
 		texts[places[i]] = text_of(c, &s.models[i]);
-		model_text_keep(&seen, texts[places[i]]);
+		rendered_keep(RENDERED_MODEL, &seen, texts[places[i]]);
 	}
 	return 0;
 }
 
-int registered_model_texts(struct ctx *c, const struct model_revision *found, size_t count,
+int registered_model_texts(struct ctx *c, const struct revision *found, size_t count,
                            struct list *ret)
 {
 	const char **texts = NEW_ARRAY(c->arena, count, const char *);
 	struct registered_model *models = NEW_ARRAY(c->arena, count, struct registered_model);
 
 	*ret = (struct list){ .items = models };
-	model_text_find(c, found, count, texts);
+	rendered_find(c, RENDERED_MODEL, found, count, texts);
 	if (load_texts(c, found, count, texts))
 		return -1;
 	for (size_t i = 0; i < count; i++) {

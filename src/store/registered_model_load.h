@@ -7,11 +7,11 @@
 
 #include <stddef.h>
 
-#include "model_text.h"
+#include "rendered.h"
 #include "store/registered_model.h"
 
 /* By their texts alone, from memory where it has that revision. */
-int registered_model_texts(struct ctx *c, const struct model_revision *found, size_t count,
+int registered_model_texts(struct ctx *c, const struct revision *found, size_t count,
                            struct list *ret) MUST_CHECK;
 
 #endif

@@ -66,17 +66,17 @@ int store_registered_model_search(struct ctx *c, const struct search_query *q, s
 {
 	struct search_page page = { 0 };
 	struct list found = { 0 };
-	struct model_revision *seen;
+	struct revision *seen;
 
 	*models = (struct list){ 0 };
 	if (search_build(c, q, &page) || run(c, &page, page.sql, &found_row_record, &found) ||
 	    cut(c, q, &page, &found, model_position, next_token))
 		return -1;
-	seen = NEW_ARRAY(c->arena, found.count, struct model_revision);
+	seen = NEW_ARRAY(c->arena, found.count, struct revision);
 	for (size_t i = 0; i < found.count; i++) {
 		const struct found_row *row = LIST_AT(struct found_row, &found, i);
 
-		seen[i] = (struct model_revision){ *row->id, *row->revision };
+		seen[i] = (struct revision){ *row->id, *row->revision };
 	}
 	return registered_model_texts(c, seen, found.count, models);
 }
