@@ -20,6 +20,7 @@ struct db_pool;
 struct db_private;
 struct http_server;
 struct transfer_engine;
+struct settle_loop;
 struct webhook_loop;
 
 struct daemon {
@@ -41,6 +42,8 @@ struct daemon {
 	struct webhook_loop *webhooks;
 	struct db_pool *curve_pool;
 	struct curve_loop *curves;
+	struct db_pool *settle_pool;
+	struct settle_loop *settling;
 	struct http_server *http;
 };
 

@@ -34,6 +34,13 @@ const char *store_import_letters(enum import_table t);
 
 /* ---- the import ---- */
 
+/* In SQL: is that lock held? Its number is "import", in ASCII and two zeros before. */
+#define STORE_IMPORT_RUNS \
+	"EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1" \
+	" AND (classid::bigint << 32 | objid::bigint) = " STORE_IMPORT_LOCK \
+	" AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+#define STORE_IMPORT_LOCK "27973158295593327"
+
 /* Takes the session's import lock, for as long as the connection lives. INVALID_STATE: another import runs. */
 int store_import_lock(struct ctx *c) MUST_CHECK;
 

@@ -23,6 +23,7 @@
 #include "http/server.h"
 #include "net/net.h"
 #include "reconcile/curve.h"
+#include "reconcile/settle.h"
 #include "reconcile/webhook.h"
 #include "registry/webhook.h"
 #include "store/write.h"
@@ -36,7 +37,7 @@ enum {
 	TRANSFER_THREADS = 4,
 	AUTH_CONNECTIONS = 2, /* a login waits for no search */
 	AUTH_CONNECTIONS_FROM = 6,
-	SPARE_CONNECTIONS = 8 + WEBHOOK_CONNECTIONS, /* of the private PostgreSQL: migrations, gc, psql */
+	SPARE_CONNECTIONS = 8 + WEBHOOK_CONNECTIONS + SETTLE_CONNECTIONS, /* of the private PostgreSQL: migrations, gc, psql */
 };
 
 static int open_database(struct ctx *c, struct daemon *d)
@@ -229,6 +230,17 @@ static int open_curves(struct ctx *c, struct daemon *d)
 	return d->curves ? 0 : fail(c, INTERNAL_ERROR, "No memory or threads for charts.");
 }
 
+static int open_settling(struct ctx *c, struct daemon *d)
+{
+	struct db_options o = { .conninfo = d->conninfo, .size = SETTLE_CONNECTIONS,
+				.statement_timeout_ms = STATEMENT_TIMEOUT_MS };
+
+	d->settle_pool = db_pool_new(&o);
+	if (d->settle_pool)
+		d->settling = reconcile_settle_start(d->settle_pool);
+	return d->settling ? 0 : fail(c, INTERNAL_ERROR, "No memory or thread to settle runs.");
+}
+
 static int listen_http(struct ctx *c, struct daemon *d)
 {
 	const struct cli_values *v = d->values;
@@ -278,7 +290,8 @@ int cli_daemon_start(struct ctx *c, struct daemon *d)
 	};
 	tracking_configure(&tracking);
 	if (open_database(c, d) || migrate(c, d) || open_pools(c, d) || open_auth(c, d, &accounts) ||
-	    open_artifacts(c, d) || open_webhooks(c, d) || open_curves(c, d))
+	    open_artifacts(c, d) || open_webhooks(c, d) || open_curves(c, d) ||
+	    open_settling(c, d))
 		return -1;
 	return listen_http(c, d);
 }
@@ -301,6 +314,10 @@ void cli_daemon_stop(struct daemon *d)
 		reconcile_webhook_stop(d->webhooks);
 	if (d->webhook_pool)
 		db_pool_free(d->webhook_pool);
+	if (d->settling)
+		reconcile_settle_stop(d->settling);
+	if (d->settle_pool)
+		db_pool_free(d->settle_pool);
 	auth_free(d->auth);
 	if (d->committer)
 		committer_free(d->committer);

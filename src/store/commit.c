@@ -15,6 +15,7 @@
 #include "commit_impl.h"
 #include "db/db.h"
 #include "keys.h"
+#include "store/settle.h"
 
 enum { TRIES = 4 };
 
@@ -66,6 +67,7 @@ static int commit_once(struct ctx *c, struct member *members, size_t count, bool
 		return -1;
 	if (!commit_judge(a))
 		return db_rollback(c);
+	commit_unsettle(a);
 	commit_runs(a);
 	if (commit_points(a))
 		return -1;
@@ -73,7 +75,13 @@ static int commit_once(struct ctx *c, struct member *members, size_t count, bool
 	commit_inputs(a);
 	commit_model_points(a);
 	db_queue_commit(c);
-	return db_flush(c);
+	if (db_flush(c))
+		return -1;
+	for (uint32_t i = 0; i < a->target_count; i++) {
+		if (a->targets[i].written)
+			store_settle_note(a->targets[i].id, store_settle_rest(false));
+	}
+	return 0;
 }
 
 /* ---- after a failure ---- */

@@ -32,6 +32,8 @@ struct target {
 	int64_t id;
 	int64_t experiment;
 	bool found, deleted;
+	bool settled;
+	bool written;                   /* by this attempt */
 	bool created;                   /* by this attempt */
 	const char *rename;             /* NULL: keeps its name */
 };
@@ -153,6 +155,7 @@ void commit_refuse(struct write *w, const struct error *e);
 
 int commit_points(struct attempt *a) MUST_CHECK;
 void commit_model_points(struct attempt *a);
+void commit_unsettle(struct attempt *a);
 void commit_runs(struct attempt *a);
 void commit_cells(struct attempt *a);
 void commit_inputs(struct attempt *a);

@@ -312,6 +312,7 @@ bool commit_judge(struct attempt *a)
 		add_metrics(a, m, t);
 		set_cells(a, m, t);
 		add_links(a, m->write, t);
+		t->written = true;
 		accepted = true;
 	}
 	return accepted;

@@ -22,7 +22,7 @@ enum { FIND_RUNS, FIND_EXPERIMENTS, FIND_PARAMS, FIND_TAGS, FIND_MODELS, NEW_RUN
  */
 static const struct stmt stmts[] = {
 	[FIND_RUNS] = { "commit_runs", "U",
-		"SELECT q.n, r.id, r.experiment_id, r.deleted"
+		"SELECT q.n, r.id, r.experiment_id, r.deleted, r.revision IS NOT NULL AS settled"
 		" FROM unnest($1) WITH ORDINALITY AS q(uuid, n) JOIN runs r ON r.uuid = q.uuid" },
 	[FIND_EXPERIMENTS] = { "commit_experiments", "I",
 		"SELECT id, artifact_location, deleted FROM experiments WHERE id = ANY($1)"
@@ -47,6 +47,7 @@ struct run_row {
 	const int64_t *id;
 	const int64_t *experiment_id;
 	const bool *deleted;
+	const bool *settled;
 };
 
 static const struct record run_row_record = { sizeof(struct run_row), (const struct field[]){
@@ -54,6 +55,7 @@ static const struct record run_row_record = { sizeof(struct run_row), (const str
 	INT64(struct run_row, id,            0),
 	INT64(struct run_row, experiment_id, 0),
 	BOOL (struct run_row, deleted,       0),
+	BOOL (struct run_row, settled,       0),
 	END }};
 
 static const struct record experiment_row_record = { sizeof(struct experiment_row),
@@ -309,6 +311,7 @@ static void take_runs(struct attempt *a, const struct answers *from)
 		t->id = *row->id;
 		t->experiment = *row->experiment_id;
 		t->deleted = *row->deleted;
+		t->settled = *row->settled;
 		t->found = true;
 	}
 	for (uint32_t i = 0; i < a->target_count; i++) {

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "commit_impl.h"
 #include "db/db.h"
+#include "unsettle.h"
 
 enum {
 	INSERT_RUNS, RENAME_RUNS, INSERT_PARAMS, UPSERT_TAGS, DELETE_TAGS, INSERT_DATASETS,
@@ -95,6 +96,13 @@ static void insert_runs(struct attempt *a)
 		              TEXTS(names, n), TEXTS(users, n), BIGINTS(starts, n)), NULL);
 }
 
+static int compare_ids(const void *x, const void *y)
+{
+	int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+
+	return COMPARE(a, b);
+}
+
 static int compare_targets(const void *x, const void *y)
 {
 	const struct target *a = *(const struct target *const *)x;
@@ -125,6 +133,21 @@ static void rename_runs(struct attempt *a)
 		names[i] = renamed[i]->rename;
 	}
 	db_queue(a->c, &stmts[RENAME_RUNS], ARGS(BIGINTS(ids, n), TEXTS(names, n)), NULL);
+}
+
+/* In the order of ids, like all that locks runs. */
+void commit_unsettle(struct attempt *a)
+{
+	int64_t *ids = NEW_ARRAY(a->c->arena, a->target_count, int64_t);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < a->target_count; i++) {
+		if (a->targets[i].written && a->targets[i].settled)
+			ids[n++] = a->targets[i].id;
+	}
+	qsort(ids, n, sizeof(*ids), compare_ids);
+	if (n)
+		unsettle_queue(a->c, ids, n);
 }
 
 void commit_runs(struct attempt *a)

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "page.h"
 #include "store/grant.h"
+#include "unsettle.h"
 
 enum {
 	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS, EXPERIMENT_BY_NAME,
@@ -52,14 +53,16 @@ static const struct stmt stmts[] = {
 	[EXPERIMENT_DELETE] = { "experiment_delete", "ii",
 		"WITH gone AS (UPDATE experiments SET deleted = true, last_update_time = $2"
 		"  WHERE id = $1 AND NOT deleted RETURNING id"
-		"), runs_gone AS (UPDATE runs SET deleted = true, deleted_time = $2 FROM gone"
+		"), runs_gone AS (UPDATE runs SET deleted = true, deleted_time = $2,"
+		" revision = " NEXT_REVISION " FROM gone"
 		"  WHERE runs.experiment_id = gone.id AND NOT runs.deleted"
 		") SELECT id::text AS id FROM gone" },
 	/* All runs come back, also those that were deleted one by one before: as MLflow does. */
 	[EXPERIMENT_RESTORE] = { "experiment_restore", "ii",
 		"WITH back AS (UPDATE experiments SET deleted = false, last_update_time = $2"
 		"  WHERE id = $1 AND deleted RETURNING id"
-		"), runs_back AS (UPDATE runs SET deleted = false, deleted_time = NULL FROM back"
+		"), runs_back AS (UPDATE runs SET deleted = false, deleted_time = NULL,"
+		" revision = " NEXT_REVISION " FROM back"
 		"  WHERE runs.experiment_id = back.id AND runs.deleted"
 		") SELECT id::text AS id FROM back" },
 	[EXPERIMENT_RENAME] = { "experiment_rename", "iti",

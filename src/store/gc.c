@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "db/db.h"
+#include "store/writers.h"
 
 /* clang-format off */
 #define RUN_COLUMNS \
@@ -25,7 +26,8 @@ enum {
 	FIND_RUNS, FIND_MODELS, FIND_EXPERIMENTS,
 	CHILD_RUNS, CHILD_MODELS,
 	LOCK_RUNS, LOCK_MODELS, LOCK_EXPERIMENTS,
-	DELETE_POINTS, DELETE_CURVES, DELETE_LATEST, DELETE_PARAMS, DELETE_TAGS, DELETE_MODEL_METRICS, DELETE_RUNS,
+	DELETE_RANKED, DELETE_POINTS, DELETE_CURVES, DELETE_LATEST, DELETE_PARAMS, DELETE_TAGS,
+	DELETE_MODEL_METRICS, DELETE_RUNS,
 	DELETE_MODELS, DELETE_EXPERIMENTS
 };
 /* clang-format on */
@@ -63,6 +65,10 @@ static const struct stmt stmts[] = {
 	[LOCK_EXPERIMENTS] = { "gc_lock_experiments", "I",
 			       "SELECT e.id AS row FROM experiments e WHERE e.id = ANY($1) AND "
 			       "e.deleted FOR UPDATE OF e" },
+	[DELETE_RANKED] = { "gc_delete_ranked", "I",
+			    "DELETE FROM ranked k USING latest l WHERE l.run_id = ANY($1)"
+			    " AND k.experiment_id = l.experiment_id AND k.key_id = l.key_id"
+			    " AND k.value = l.value AND k.run_id = l.run_id" },
 	[DELETE_POINTS] = { "gc_delete_points", "I", "DELETE FROM points WHERE run_id = ANY($1)" },
 	[DELETE_CURVES] = { "gc_delete_curves", "I", "DELETE FROM curves WHERE run_id = ANY($1)" },
 	[DELETE_LATEST] = { "gc_delete_latest", "I", "DELETE FROM latest WHERE run_id = ANY($1)" },
@@ -122,6 +128,7 @@ static int remove_rows(struct ctx *c, void *arg)
 	struct removal *r = arg;
 	struct list locked = { 0 };
 
+	writers_enter(c);
 	if (db_list(c, &stmts[LOCK_RUNS + r->kind], ARGS(BIGINTS(r->rows, r->count)),
 		    &gc_item_record, &locked))
 		return -1;
@@ -132,7 +139,7 @@ static int remove_rows(struct ctx *c, void *arg)
 	struct db_args args = ARGS(BIGINTS(rows, locked.count));
 	switch (r->kind) {
 	case GC_RUNS:
-		for (int i = DELETE_POINTS; i <= DELETE_RUNS; i++)
+		for (int i = DELETE_RANKED; i <= DELETE_RUNS; i++)
 			db_queue(c, &stmts[i], args, NULL);
 		break;
 	case GC_MODELS:

@@ -4,9 +4,8 @@
 #include "store/import.h"
 
 #include "base/arena.h"
-
-/* Any constant of our own, beside the migrations'. */
-#define LOCK_KEY "27973158295593327"
+#include "store/writers.h"
+#include "unsettle.h"
 
 enum {
 	LOCK, OTHERS, FIND, BEGIN, RESTART, FORGET_TABLES, FORGET_ISSUES, FORGET_ITEMS,
@@ -14,7 +13,7 @@ enum {
 };
 
 static const struct stmt stmts[] = {
-	[LOCK] = { "import_lock", "", "SELECT pg_try_advisory_lock(" LOCK_KEY ") AS yes" },
+	[LOCK] = { "import_lock", "", "SELECT pg_try_advisory_lock(" STORE_IMPORT_LOCK ") AS yes" },
 	[OTHERS] = { "import_others", "",
 		"SELECT count(*) AS rows FROM pg_stat_activity WHERE datname = current_database()"
 		" AND pid <> pg_backend_pid() AND application_name = 'capstan' AND backend_type = 'client backend'" },
@@ -115,7 +114,12 @@ static int begin(struct ctx *c, void *arg)
 {
 	struct beginning *b = arg;
 	struct row row = { 0 };
-	int found = db_one(c, &stmts[FIND], ARGS(TEXT(b->source)), &row_record, &row);
+	int found;
+
+	/* It adds to runs that may have been settled since it was cut; from now on none is. */
+	writers_enter(c);
+	unsettle_all_queue(c);
+	found = db_one(c, &stmts[FIND], ARGS(TEXT(b->source)), &row_record, &row);
 
 	if (found < 0)
 		return -1;

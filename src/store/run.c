@@ -13,6 +13,9 @@
 #include "keys.h"
 #include "run_load.h"
 #include "store/experiment.h"
+#include "store/settle.h"
+#include "store/writers.h"
+#include "unsettle.h"
 
 #define RUN_NAME_TAG "mlflow.runName"
 
@@ -22,21 +25,30 @@ static const struct stmt stmts[] = {
 	[RUN_INFO] = { "run_row", "u",
 		"SELECT " RUN_COLUMNS " FROM runs r JOIN experiments e ON e.id = r.experiment_id"
 		" WHERE r.uuid = $1" },
-	/* One statement, so that name and tag never differ. */
+	/* One statement, so that name and tag never differ. A name changes a tag, and so unsettles. */
 	[RUN_UPDATE] = { "run_update", "unitn",
-		"WITH r AS ("
+		"WITH ranks AS (SELECT l.* FROM runs r JOIN latest l ON l.run_id = r.id"
+		" WHERE r.uuid = $1 AND NOT r.deleted AND r.revision IS NOT NULL AND $4 IS NOT NULL"
+		"), unranked AS (DELETE FROM ranked k USING ranks l"
+		" WHERE k.experiment_id = l.experiment_id AND k.key_id = l.key_id"
+		" AND k.value = l.value AND k.run_id = l.run_id"
+		"), r AS ("
 		" UPDATE runs SET status = coalesce($2, status), end_time = coalesce($3, end_time),"
-		" name = coalesce($4, name) WHERE uuid = $1 AND NOT deleted RETURNING *), t AS ("
+		" name = coalesce($4, name),"
+		" revision = CASE WHEN $4 IS NULL THEN " NEXT_REVISION " END WHERE uuid = $1 AND NOT deleted RETURNING *), t AS ("
 		" INSERT INTO tags (run_id, key_id, experiment_id, value)"
 		" SELECT id, $5, experiment_id, $4 FROM r WHERE $4 IS NOT NULL"
 		" ON CONFLICT (run_id, key_id) DO UPDATE SET value = excluded.value)"
 		" SELECT " RUN_COLUMNS " FROM r JOIN experiments e ON e.id = r.experiment_id" },
 	[RUN_DELETE] = { "run_delete", "ui",
-		"UPDATE runs SET deleted = true, deleted_time = $2 WHERE uuid = $1" },
+		"UPDATE runs SET deleted = true, deleted_time = $2, revision = " NEXT_REVISION
+		" WHERE uuid = $1" },
 	[RUN_RESTORE] = { "run_restore", "u",
-		"UPDATE runs SET deleted = false, deleted_time = NULL WHERE uuid = $1" },
+		"UPDATE runs SET deleted = false, deleted_time = NULL, revision = " NEXT_REVISION
+		" WHERE uuid = $1" },
 	[RUN_LOCK] = { "run_lock", "u",
-		"SELECT id, experiment_id, deleted FROM runs WHERE uuid = $1 FOR NO KEY UPDATE" },
+		"SELECT id, experiment_id, deleted, revision IS NOT NULL AS settled FROM runs"
+		" WHERE uuid = $1 FOR NO KEY UPDATE" },
 	[TAG_GET] = { "run_tag_get", "in",
 		"SELECT value FROM tags WHERE run_id = $1 AND key_id = $2" },
 	[TAG_SET] = { "run_tag_set", "init",
@@ -90,28 +102,48 @@ static struct db_arg status_number(const char *status)
 	return (struct db_arg){ .type = 'n', .null = true };
 }
 
+struct update {
+	const char *id;
+	const struct run_change *change;
+	int32_t key;
+	struct list found;              /* struct run_row */
+};
+
+static int update(struct ctx *c, void *arg)
+{
+	struct update *u = arg;
+	const struct run_change *change = u->change;
+
+	writers_enter(c);
+	db_queue_list(c, &stmts[RUN_UPDATE],
+	              ARGS(UUID(u->id), status_number(change->status), BIGINT_P(change->end_time),
+	                   TEXT(change->name), INTEGER(u->key)), &run_row_record, &u->found);
+	return 0;
+}
+
+static bool has_ended(const char *status)
+{
+	return strcmp(status, "RUNNING") != 0 && strcmp(status, "SCHEDULED") != 0;
+}
+
 int store_run_update(struct ctx *c, const char *run_id, const struct run_change *change,
 		     struct run_info *out)
 {
 	static const char *const name_tag = RUN_NAME_TAG;
-	const char *id = checked_id(run_id);
+	struct update u = { .id = checked_id(run_id), .change = change };
 	struct run_row row = { 0 };
-	int32_t key;
-	int found;
 
-	if (!id)
+	if (!u.id)
 		return not_found(c, run_id);
-	if (keys_resolve(c, &name_tag, 1, &key))
+	if (keys_resolve(c, &name_tag, 1, &u.key) || tx_run(c, update, &u))
 		return -1;
-	found = db_one(c, &stmts[RUN_UPDATE],
-	               ARGS(UUID(id), status_number(change->status), BIGINT_P(change->end_time),
-	                    TEXT(change->name), INTEGER(key)), &run_row_record, &row);
-	if (found < 0)
-		return -1;
-	if (!found) {
-		found = db_one(c, &stmts[RUN_INFO], ARGS(UUID(id)), &run_row_record, &row);
+	if (!u.found.count) {
+		int found = db_one(c, &stmts[RUN_INFO], ARGS(UUID(u.id)), &run_row_record, &row);
+
 		return found < 0 ? -1 : found ? not_active(c, run_id) : not_found(c, run_id);
 	}
+	row = *LIST_AT(struct run_row, &u.found, 0);
+	store_settle_note(*row.id, store_settle_rest(has_ended(row.info.status)));
 	run_row_finish(c, &row);
 	*out = row.info;
 	return 0;
@@ -138,18 +170,21 @@ struct append {
 	const char *element;
 	size_t limit;
 	int32_t key;
+	int64_t run;
 };
 
 struct run_lock {
 	const int64_t *id;
 	const int64_t *experiment_id;
 	const bool *deleted;
+	const bool *settled;
 };
 
 static const struct record run_lock_record = { sizeof(struct run_lock), (const struct field[]){
 	INT64(struct run_lock, id,            0),
 	INT64(struct run_lock, experiment_id, 0),
 	BOOL (struct run_lock, deleted,       0),
+	BOOL (struct run_lock, settled,       0),
 	END }};
 
 /* The list closes with ']', or the tag was set to something else: then it is replaced, as nothing
@@ -165,13 +200,14 @@ static const char *appended(struct ctx *c, const char *list, const char *element
 
 static int append(struct ctx *c, void *arg)
 {
-	const struct append *p = arg;
+	struct append *p = arg;
 	struct run_lock run = { 0 };
 	struct tag tag = { 0 };
 	const char *value;
-	int found = db_one(c, &stmts[RUN_LOCK], ARGS(UUID(checked_id(p->run_id))), &run_lock_record,
-			   &run);
+	int found;
 
+	writers_enter(c);
+	found = db_one(c, &stmts[RUN_LOCK], ARGS(UUID(checked_id(p->run_id))), &run_lock_record, &run);
 	if (found <= 0)
 		return found ? -1 : not_found(c, p->run_id);
 	if (*run.deleted)
@@ -183,6 +219,9 @@ static int append(struct ctx *c, void *arg)
 	if (utf8_length(value) > p->limit)
 		return fail(c, INVALID_PARAMETER_VALUE,
 			    "'value' exceeds the maximum length of %zu characters", p->limit);
+	if (*run.settled)
+		unsettle_queue(c, run.id, 1);
+	p->run = *run.id;
 	db_queue(c, &stmts[TAG_SET],
 		 ARGS(BIGINT(*run.id), INTEGER(p->key), BIGINT(*run.experiment_id), TEXT(value)),
 		 NULL);
@@ -196,5 +235,8 @@ int store_run_append_tag(struct ctx *c, const char *run_id, const char *key, con
 
 	if (keys_resolve(c, &key, 1, &p.key))
 		return -1;
-	return tx_run(c, append, &p);
+	if (tx_run(c, append, &p))
+		return -1;
+	store_settle_note(p.run, store_settle_rest(false));
+	return 0;
 }

@@ -69,7 +69,9 @@ def alive(pid):
 
 
 def environment(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "CAPSTAN_"))}
+    # how soon runs are settled changes no answer: any test may be run with any value
+    kept = "CAPSTAN_TEST_SETTLE_MS"
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "CAPSTAN_")) or k == kept}
     env.pop("NOTIFY_SOCKET", None)
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=99")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
