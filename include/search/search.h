@@ -69,8 +69,8 @@ struct search_order_field {             /* logged_models/search order_by element
 };
 
 /*
- * The statement that finds a page: columns `id bigint` (of experiments, runs, logged_models or
- * registered_models, with `revision bigint`; of a model version that of its model, with `version
+ * The statement that finds a page: columns `id bigint` (of experiments, logged_models, or, with
+ * `revision bigint`, of runs or registered_models; of a model version that of its model, with `version
  * integer`), `position
  * text[]` (the sort values of row max_results, for the next token; NULL in the others),
  * in order, at most max_results + 1 rows. Meant to be run as it is or as the body of a CTE; its
@@ -87,6 +87,18 @@ struct search_page {
    names the position
    ("... at position 12"). */
 int search_build(struct ctx *c, const struct search_query *q, struct search_page *ret) MUST_CHECK;
+
+/*
+ * The same page of runs in the order of a metric, off the index of ranked values: quick where enough
+ * runs of those that it walks match, which it stops to walk at some time. 0: the query is none of
+ * these. 1: the statement, for search_ranked_whole() to judge what it finds. Columns as above.
+ */
+int search_build_ranked(struct ctx *c, const struct search_query *q,
+			struct search_page *ret) MUST_CHECK;
+
+/* Is what it found, `found` rows, the last of a settled run or not, the page? If not, search_build()'s
+   statement finds it. */
+bool search_ranked_whole(const struct search_query *q, size_t found, bool last_settled);
 
 /* The token of the page after the row with `position` (strings, NULL = SQL NULL). NULL: no memory,
  * error set. */

@@ -93,6 +93,7 @@ struct run_outputs {
 extern const struct record run_outputs_record;
 
 struct run {
+	const char *whole;              /* JSON of all of it, which stands for the rest; NULL: see there */
 	struct run_info *info;
 	struct run_data *data;
 	struct run_inputs *inputs;      /* always written, {} when empty */

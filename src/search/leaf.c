@@ -292,7 +292,8 @@ static void write_value(struct builder *b, const struct term *t, const char *sql
 
 static void close_exists(struct builder *b)
 {
-	buf_add(&b->where, ++b->probes + b->join_count > MOST_JOINS ? ") IS TRUE" : ")");
+	bool probe = ++b->probes + b->join_count > MOST_JOINS || b->ranked;
+	buf_add(&b->where, probe ? ") IS TRUE" : ")");
 }
 
 static void write_dataset(struct builder *b, const struct term *t)
@@ -359,7 +360,8 @@ void search_leaf_write(struct builder *b, const struct term *t, bool positive)
 		return;
 	}
 	bool single = !(t->type == TERM_METRIC && b->q->entity == SEARCH_LOGGED_MODELS);
-	bool room = b->join_count + b->probes < MOST_JOINS || find_join(b, t->type, t->key);
+	bool room = (b->join_count + b->probes < MOST_JOINS && !b->ranked) ||
+		    find_join(b, t->type, t->key);
 	if (!positive || !single || t->op == CMP_IS_NULL || !room) {
 		write_exists(b, t);
 		return;

@@ -187,7 +187,7 @@ struct sort {
 int search_order_parse(struct ctx *c, const struct search_query *q, struct sort **ret,
 		       size_t *count) MUST_CHECK;
 
-/* ---- sql.c, leaf.c ---- */
+/* ---- sql.c, key.c, leaf.c ---- */
 
 struct join { /* of runs r (experiments e, models l) with one key of one table */
 	enum term_type type;
@@ -208,12 +208,51 @@ struct builder {
 	size_t join_count;
 	size_t probes; /* EXISTS conditions */
 	unsigned aliases;
+	bool ranked; /* ranked.c: the first order's metric is joined, all else of keys is a probe */
 	const char *experiment; /* "= $1" or "= ANY($1)"; NULL for experiments and the registry */
 	bool hide_prompts;
 };
 
 /* Appends an argument and returns its number, for "$%zu". */
 size_t search_sql_arg(struct builder *b, struct db_arg a);
+
+/* A condition and all below it; `positive`: see search_leaf_write(). */
+void search_node_write(struct builder *b, const struct node *n, bool positive);
+
+struct parsed {
+	struct search_query seen; /* with the experiments that the user may see */
+	struct node *tree;
+	bool has_metric;
+	struct sort *sorts;
+	size_t sort_count;
+	const char *const *position; /* NULL: the first page */
+};
+
+int search_query_parse(struct ctx *c, const struct search_query *q, struct search_page *ret,
+		       struct parsed *p) MUST_CHECK;
+
+/* The statement and its arguments, unless they are too long. */
+int search_build_finish(struct builder *b, struct buf *sql, struct search_page *ret) MUST_CHECK;
+
+struct sort_key { /* one column of the order */
+	const char *sql;
+	enum column column;
+	bool ascending;
+	bool nullable;
+};
+
+void search_key_make(struct builder *b, const struct sort *s, struct sort_key *k);
+
+/* after(k1) OR (k1 = v1 AND (after(k2) OR ...)), missing values being last: appended to b.where. */
+void search_keys_after(struct builder *b, const struct sort_key *keys, size_t count,
+		       const char *const *values);
+
+/* " ORDER BY k1, ..." */
+void search_keys_order(struct buf *to, const struct sort_key *keys, size_t count);
+
+/* ", <expression> AS k1, ..." and, outside, "p.k1::text, ...". */
+void search_keys_columns(struct buf *to, const struct sort_key *keys, size_t count);
+void search_keys_texts(struct buf *to, const struct sort_key *keys, size_t count);
 
 /* The (left or inner) join of a key of metrics, params or tags; one join serves a key's order and
    its top-level conditions. Returns the alias number: j<N>. */

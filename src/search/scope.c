@@ -122,7 +122,11 @@ static void write_experiment(struct builder *b, const char *name)
 	bool one = q->experiment_count == 1;
 	size_t arg = search_sql_arg(b, one ? BIGINT(q->experiment_ids[0])
 					   : BIGINTS(q->experiment_ids, q->experiment_count));
-	b->experiment = arena_printf(b->c->arena, one ? "= $%zu" : "= ANY($%zu)", arg);
+	b->experiment = arena_printf(b->c->arena,
+				     b->ranked ? "= (SELECT $%zu::bigint)"
+				     : one     ? "= $%zu"
+					       : "= ANY($%zu)",
+				     arg);
 	buf_addf(&b->where, "%s.experiment_id %s", name, b->experiment);
 }
 

@@ -26,13 +26,6 @@
 #include "base/limits.h"
 #include "parse.h"
 
-struct key { /* one column of the order */
-	const char *sql;
-	enum column column;
-	bool ascending;
-	bool nullable;
-};
-
 size_t search_sql_arg(struct builder *b, struct db_arg a)
 {
 	if (b->arg_count == b->arg_capacity) {
@@ -76,7 +69,7 @@ static void reserve(struct builder *b, const struct node *n)
 }
 
 /* Bounded by LIMIT_FILTER_DEPTH. */
-static void write_node(struct builder *b, const struct node *n, bool positive)
+void search_node_write(struct builder *b, const struct node *n, bool positive)
 {
 	if (n->kind == NODE_TERM) {
 		write_term(b, n->term, positive);
@@ -87,110 +80,16 @@ static void write_node(struct builder *b, const struct node *n, bool positive)
 	for (const struct node *child = n->first; child; child = child->next) {
 		if (child != n->first)
 			buf_add(&b->where, n->kind == NODE_OR ? " OR " : " AND ");
-		write_node(b, child, positive);
+		search_node_write(b, child, positive);
 	}
 	buf_addc(&b->where, ')');
 }
 
-/* The latest value of a model's metric, of the datasets named: as MLflow's row_number() over it. */
-static const char *model_metric(struct builder *b, const struct sort *s)
+static void write_statement(struct builder *b, const struct sort_key *keys, size_t count, struct buf *to)
 {
-	unsigned alias = ++b->aliases;
-	buf_addf(&b->joins,
-		 " LEFT JOIN LATERAL (SELECT m.value FROM logged_model_metrics m"
-		 " WHERE m.model = l.id AND m.key = $%zu",
-		 search_sql_arg(b, TEXT(s->key)));
-	if (s->dataset_name)
-		buf_addf(&b->joins, " AND m.dataset_name = $%zu",
-			 search_sql_arg(b, TEXT(s->dataset_name)));
-	if (s->dataset_digest)
-		buf_addf(&b->joins, " AND m.dataset_digest = $%zu",
-			 search_sql_arg(b, TEXT(s->dataset_digest)));
-	buf_addf(&b->joins,
-		 " ORDER BY m.timestamp DESC, m.step DESC,"
-		 " (SELECT u.uuid FROM runs u WHERE u.id = m.run_id) LIMIT 1) j%u ON true",
-		 alias);
-	return arena_printf(b->c->arena, "j%u.value", alias);
-}
-
-static void make_key(struct builder *b, const struct sort *s, struct key *k)
-{
-	k->ascending = s->ascending;
-	if (s->type == TERM_ATTRIBUTE) {
-		const struct attribute *a = s->attribute;
-		k->sql = a->sort_sql ? a->sort_sql : a->sql;
-		k->column = a->sort_sql ? a->sort_column : a->column;
-		k->nullable = a->flags & NULLABLE;
-		return;
-	}
-	bool single = !(s->type == TERM_METRIC && b->q->entity == SEARCH_LOGGED_MODELS);
-	k->nullable = true;
-	k->column = s->type == TERM_METRIC ? COLUMN_REAL : COLUMN_TEXT;
-	k->sql = single ? arena_printf(b->c->arena, "j%u.value",
-				       search_leaf_join(b, s->type, s->key, false))
-			: model_metric(b, s);
-	for (size_t i = 0; single && i < b->join_count; i++)
-		if (b->join[i].type == s->type && !strcmp(b->join[i].key, s->key))
-			k->nullable = !b->join[i].inner;
-	if (s->type == TERM_METRIC && !s->ascending)
-		k->sql = arena_printf(b->c->arena,
-				      "CASE WHEN %s = 'NaN' THEN '-Infinity' ELSE %s END", k->sql,
-				      k->sql);
-}
-
-static struct db_arg key_value(const struct key *k, const char *text)
-{
-	switch (k->column) {
-	case COLUMN_INTEGER:
-		return BIGINT(strtoll(text, NULL, 10));
-	case COLUMN_REAL:
-		return REAL(strtod(text, NULL));
-	case COLUMN_UUID:
-		return UUID(text);
-	default:
-		return TEXT(text);
-	}
-}
-
-/* after(k1) OR (k1 = v1 AND (after(k2) OR ...)), missing values being last. */
-static void write_keyset(struct builder *b, const struct key *keys, size_t count,
-			 const char *const *values)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct key *k = &keys[i];
-		bool last = i + 1 == count;
-		if (!values[i]) {
-			buf_addf(&b->where, last ? "(false" : "((%s) IS NULL AND ", k->sql);
-			continue;
-		}
-		size_t arg = search_sql_arg(b, key_value(k, values[i]));
-		const char *after = k->ascending ? ">" : "<";
-		if (!i && !k->nullable) /* says the same again, for the index */
-			buf_addf(&b->where, "(%s) %s= $%zu AND ", k->sql, after, arg);
-		buf_addf(&b->where, "((%s) %s $%zu", k->sql, after, arg);
-		if (k->nullable)
-			buf_addf(&b->where, " OR (%s) IS NULL", k->sql);
-		if (!last)
-			buf_addf(&b->where, " OR (%s) = $%zu AND ", k->sql, arg);
-	}
-	for (size_t i = 0; i < count; i++)
-		buf_addc(&b->where, ')');
-}
-
-static void write_order(struct buf *to, const struct key *keys, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		buf_addf(to, "%sk%zu%s", i ? ", " : " ORDER BY ", i + 1,
-			 keys[i].ascending  ? ""
-			 : keys[i].nullable ? " DESC NULLS LAST"
-					    : " DESC");
-}
-
-static void write_statement(struct builder *b, const struct key *keys, size_t count, struct buf *to)
-{
-	static const char *const found[] = { "p.id", "p.id", "p.id", "p.id, p.revision",
+	static const char *const found[] = { "p.id", "p.id, p.revision", "p.id", "p.id, p.revision",
 					     "p.id, p.version" };
-	static const char *const from[] = { "e.id AS id", "r.id AS id", "l.id AS id",
+	static const char *const from[] = { "e.id AS id", "r.id AS id, r.revision", "l.id AS id",
 					    "m.id AS id, m.revision", "v.model AS id, v.version" };
 	static const char *const tables[] = {
 		"experiments e", "runs r", "logged_models l", "registered_models m",
@@ -198,19 +97,14 @@ static void write_statement(struct builder *b, const struct key *keys, size_t co
 	};
 	buf_addf(to, "SELECT %s, CASE WHEN row_number() OVER () = %lld THEN ARRAY[",
 		 found[b->q->entity], (long long)b->q->max_results);
-	for (size_t i = 0; i < count; i++)
-		buf_addf(to,
-			 keys[i].column == COLUMN_UUID ? "%sreplace(p.k%zu::text, '-', '')"
-						       : "%sp.k%zu::text",
-			 i ? ", " : "", i + 1);
+	search_keys_texts(to, keys, count);
 	buf_addf(to, "]::text[] END AS position FROM (SELECT %s", from[b->q->entity]);
-	for (size_t i = 0; i < count; i++)
-		buf_addf(to, ", %s AS k%zu", keys[i].sql, i + 1);
+	search_keys_columns(to, keys, count);
 	buf_addf(to, " FROM %s", tables[b->q->entity]);
 	buf_addn(to, buf_text(&b->joins), b->joins.size);
 	buf_add(to, " WHERE ");
 	buf_addn(to, buf_text(&b->where), b->where.size);
-	write_order(to, keys, count);
+	search_keys_order(to, keys, count);
 	buf_addf(to, " LIMIT %lld) p", (long long)b->q->max_results + 1);
 }
 
@@ -220,7 +114,7 @@ static void write_filter(struct builder *b, const struct node *tree, bool has_me
 	if (tree) {
 		reserve(b, tree);
 		buf_add(&b->where, " AND ");
-		write_node(b, tree, true);
+		search_node_write(b, tree, true);
 	}
 	if (b->q->entity == SEARCH_LOGGED_MODELS && b->q->datasets.count && !has_metric) {
 		buf_add(&b->where,
@@ -257,47 +151,55 @@ static int check_datasets(struct ctx *c, const struct search_query *q)
 	return 0;
 }
 
-int search_build(struct ctx *c, const struct search_query *q, struct search_page *ret)
+int search_query_parse(struct ctx *c, const struct search_query *q, struct search_page *ret,
+		       struct parsed *p)
 {
-	struct node *tree;
-	struct sort *sorts;
-	size_t count;
-	bool has_metric;
-	const char *const *position;
 	assert(q->max_results >= 0 && q->max_results < INT64_MAX);
+	*p = (struct parsed){ .seen = *q };
 	if (check_datasets(c, q) ||
-	    search_filter_parse(c, q->entity, q->filter, &tree, &has_metric) ||
-	    search_order_parse(c, q, &sorts, &count))
+	    search_filter_parse(c, q->entity, q->filter, &p->tree, &p->has_metric) ||
+	    search_order_parse(c, q, &p->sorts, &p->sort_count))
 		return -1;
 	if (search_token_digest(c, q, ret->digest) ||
-	    search_token_position(c, q, ret->digest, count, &position))
+	    search_token_position(c, q, ret->digest, p->sort_count, &p->position))
 		return -1;
-
 	/* the token stays good for those whose access changes meanwhile */
-	struct search_query seen = *q;
-	seen.experiment_ids = access_experiments(c, q->experiment_ids, &seen.experiment_count);
+	p->seen.experiment_ids = access_experiments(c, q->experiment_ids, &p->seen.experiment_count);
+	return 0;
+}
+
+int search_build_finish(struct builder *b, struct buf *sql, struct search_page *ret)
+{
+	if (buf_failed(sql) || buf_failed(&b->where) || buf_failed(&b->joins))
+		return fail(b->c, INVALID_PARAMETER_VALUE, "Filter is too long");
+	ret->sql = buf_text(sql);
+	ret->args = (struct db_args){ b->args, b->arg_count };
+	return 0;
+}
+
+int search_build(struct ctx *c, const struct search_query *q, struct search_page *ret)
+{
+	struct parsed p;
+	if (search_query_parse(c, q, ret, &p))
+		return -1;
 	struct builder b = { .c = c,
-			     .q = &seen,
+			     .q = &p.seen,
 			     .joins = BUF(c->arena, LIMIT_SQL),
 			     .where = BUF(c->arena, LIMIT_SQL),
-			     .hide_prompts = search_scope_hides_prompts(q->entity, tree) };
-	struct key *keys = NEW_ARRAY(c->arena, count, struct key);
+			     .hide_prompts = search_scope_hides_prompts(q->entity, p.tree) };
+	struct sort_key *keys = NEW_ARRAY(c->arena, p.sort_count, struct sort_key);
 	b.join = NEW_ARRAY(c->arena, LIMIT_FILTER_TERMS + LIMIT_ORDER_BY, struct join);
 	search_scope_write(&b);
-	write_filter(&b, tree, has_metric);
-	for (size_t i = 0; i < count; i++)
-		make_key(&b, &sorts[i], &keys[i]);
+	write_filter(&b, p.tree, p.has_metric);
+	for (size_t i = 0; i < p.sort_count; i++)
+		search_key_make(&b, &p.sorts[i], &keys[i]);
 	search_leaf_joins(&b);
-	if (position) {
+	if (p.position) {
 		buf_add(&b.where, " AND ");
-		write_keyset(&b, keys, count, position);
+		search_keys_after(&b, keys, p.sort_count, p.position);
 	}
 	struct buf sql = BUF(c->arena, LIMIT_SQL);
-	write_statement(&b, keys, count, &sql);
-	if (buf_failed(&sql) || buf_failed(&b.where) || buf_failed(&b.joins))
-		return fail(c, INVALID_PARAMETER_VALUE, "Filter is too long");
-	ret->sql = buf_text(&sql);
-	ret->args = (struct db_args){ b.args, b.arg_count };
-	ret->once = (tree && !names_one_model(&b, tree)) || (c->access && !b.experiment);
-	return 0;
+	write_statement(&b, keys, p.sort_count, &sql);
+	ret->once = (p.tree && !names_one_model(&b, p.tree)) || (c->access && !b.experiment);
+	return search_build_finish(&b, &sql, ret);
 }

@@ -80,6 +80,7 @@ const struct record run_outputs_record = { sizeof(struct run_outputs), (const st
 	END }};
 
 const struct record run_record = { sizeof(struct run), (const struct field[]){
+	RAW   (struct run, whole,   WHOLE),
 	OBJECT(struct run, info,    0, &run_info_record),
 	OBJECT(struct run, data,    0, &run_data_record),
 	OBJECT(struct run, inputs,  0, &run_inputs_record),

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
+#include "base/limits.h"
 #include "db/db.h"
 #include "keys.h"
 #include "store/run.h"
@@ -38,7 +40,7 @@ static const struct stmt stmts[] = {
 	[METRICS_UUID] = { "run_metrics", "u", METRICS OF_UUID IN_ORDER },
 	[PARAMS_UUID] = { "run_params", "u", PARAMS OF_UUID IN_ORDER },
 	[TAGS_UUID] = { "run_tags", "u", TAGS OF_UUID IN_ORDER },
-	[INFO_IDS] = { "runs_info", "I", "SELECT " RUN_COLUMNS INFO_FROM "id " OF_IDS },
+	[INFO_IDS] = { "runs_info", "I", "SELECT " RUN_COLUMNS ", r.revision" INFO_FROM "id " OF_IDS },
 	[METRICS_IDS] = { "runs_metrics", "I", METRICS OF_IDS IN_ORDER },
 	[PARAMS_IDS] = { "runs_params", "I", PARAMS OF_IDS IN_ORDER },
 	[TAGS_IDS] = { "runs_tags", "I", TAGS OF_IDS IN_ORDER },
@@ -77,6 +79,7 @@ const struct record run_row_record = { sizeof(struct run_row), (const struct fie
 	INFO_NAMED(lifecycle_stage, lifecycle_names),
 	BOOL(struct run_row, derived, 0),
 	BOOL(struct run_row, linked, 0),
+	INT64(struct run_row, revision, 0),
 	END }};
 
 void run_row_finish(struct ctx *c, struct run_row *row)
@@ -310,7 +313,7 @@ static void add_links(struct ctx *c, const struct list *rows, struct draft *draf
 static void run_begin(struct ctx *c, struct run_row *row, struct run *run)
 {
 	run_row_finish(c, row);
-	*run = (struct run){ &row->info, NEW(c->arena, struct run_data),
+	*run = (struct run){ NULL, &row->info, NEW(c->arena, struct run_data),
 	                     NEW(c->arena, struct run_inputs), NEW(c->arena, struct run_outputs) };
 }
 
@@ -375,30 +378,69 @@ static struct draft *find(struct draft *drafts, size_t count, int64_t id)
 	               compare_drafts);
 }
 
-int run_load_ids(struct ctx *c, const int64_t *ids, size_t count, struct list *runs)
+/* Into drafts, in the order of run ids; those that are gone have none. */
+static int load(struct ctx *c, const int64_t *ids, size_t count, struct draft **ret, size_t *made)
 {
 	struct loaded l = { 0 };
 	struct draft *drafts;
-	struct run *items;
+	struct run *runs;
 
-	*runs = (struct list){ 0 };
-	if (!count)
-		return 0;
 	if (fetch(c, ids, count, &l))
 		return -1;
 	drafts = NEW_ARRAY(c->arena, l.infos.count, struct draft);
-	for (size_t i = 0; i < l.infos.count; i++)
-		drafts[i].row = LIST_AT(struct run_row, &l.infos, i);
-	qsort(drafts, l.infos.count, sizeof(*drafts), compare_drafts);
-	items = NEW_ARRAY(c->arena, l.infos.count, struct run);
-	runs->items = items;
-	for (size_t i = 0; i < count; i++) {
-		struct draft *d = find(drafts, l.infos.count, ids[i]);
-
-		if (!d)
-			continue;
-		d->run = &items[runs->count++];
-		run_begin(c, d->row, d->run);
+	runs = NEW_ARRAY(c->arena, l.infos.count, struct run);
+	for (size_t i = 0; i < l.infos.count; i++) {
+		drafts[i] = (struct draft){ &runs[i], LIST_AT(struct run_row, &l.infos, i) };
+		run_begin(c, drafts[i].row, drafts[i].run);
 	}
+	qsort(drafts, l.infos.count, sizeof(*drafts), compare_drafts);
+	*ret = drafts;
+	*made = l.infos.count;
 	return assemble(c, &l, drafts, l.infos.count);
+}
+
+/* Their revisions were read in the snapshot in which they were. */
+static void keep(struct ctx *c, const struct draft *drafts, size_t count)
+{
+	struct buf text = BUF(c->arena, LIMIT_ARENA);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct run_row *row = drafts[i].row;
+
+		if (!row->revision)
+			continue;
+		text.size = 0;
+		record_write(&text, &run_record, drafts[i].run);
+		rendered_keep(RENDERED_RUN, &(struct revision){ *row->id, *row->revision },
+		              buf_text(&text));
+	}
+}
+
+int run_load_found(struct ctx *c, const struct revision *found, size_t count, struct list *ret)
+{
+	const char **texts = NEW_ARRAY(c->arena, count, const char *);
+	int64_t *ids = NEW_ARRAY(c->arena, count, int64_t);
+	struct run *runs = NEW_ARRAY(c->arena, count, struct run);
+	struct draft *drafts = NULL;
+	size_t missing = 0, made = 0;
+
+	*ret = (struct list){ .items = runs };
+	rendered_find(c, RENDERED_RUN, found, count, texts);
+	for (size_t i = 0; i < count; i++) {
+		if (!texts[i])
+			ids[missing++] = found[i].id;
+	}
+	if (missing && load(c, ids, missing, &drafts, &made))
+		return -1;
+	if (missing <= LIMIT_RENDERED_PAGE)
+		keep(c, drafts, made);
+	for (size_t i = 0; i < count; i++) {
+		const struct draft *d = texts[i] ? NULL : find(drafts, made, found[i].id);
+
+		if (texts[i])
+			runs[ret->count++].whole = texts[i];
+		else if (d)
+			runs[ret->count++] = *d->run;
+	}
+	return 0;
 }

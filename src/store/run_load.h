@@ -11,6 +11,7 @@
 
 #include "base/ctx.h"
 #include "base/record.h"
+#include "rendered.h"
 #include "store/entities.h"
 
 /* A run's own columns, of runs r and experiments e. */
@@ -25,6 +26,7 @@ struct run_row {
 	struct run_info info;
 	const bool *derived;            /* artifact_uri is the experiment's */
 	const bool *linked;             /* has datasets or models; NULL: may have */
+	const int64_t *revision;        /* NULL: not settled, or not asked for */
 };
 extern const struct record run_row_record;
 
@@ -34,7 +36,9 @@ void run_row_finish(struct ctx *c, struct run_row *row);
 /* In one round trip, or two when it has datasets or models. 1, 0 (none), -1. */
 int run_load_uuid(struct ctx *c, const char *uuid, struct run *out) MUST_CHECK;
 
-/* struct run in the order of the ids, without those that are gone; in one round trip. */
-int run_load_ids(struct ctx *c, const int64_t *ids, size_t count, struct list *runs) MUST_CHECK;
+/* struct run in the order found, without those that are gone; in one round trip, or none if memory has all of them. A
+   run that changed since it was found is shown as it is by now. */
+int run_load_found(struct ctx *c, const struct revision *found, size_t count,
+                   struct list *ret) MUST_CHECK;
 
 #endif

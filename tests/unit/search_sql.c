@@ -69,8 +69,8 @@ static void test_runs(void **state)
 	struct search_query q = query(SEARCH_RUNS, NULL, 1);
 	expect_sql(
 		&q,
-		"SELECT p.id, " PAGE_ROW "[p.k1::text, replace(p.k2::text, '-', '')]::text[] END"
-		" AS position FROM (SELECT r.id AS id, r.start_time AS k1, r.uuid AS k2 FROM runs r"
+		"SELECT p.id, p.revision, " PAGE_ROW "[p.k1::text, replace(p.k2::text, '-', '')]::text[] END"
+		" AS position FROM (SELECT r.id AS id, r.revision, r.start_time AS k1, r.uuid AS k2 FROM runs r"
 		" WHERE r.experiment_id = $1 AND NOT r.deleted"
 		" ORDER BY k1 DESC, k2 LIMIT 11) p");
 
@@ -82,8 +82,8 @@ static void test_runs(void **state)
 	q.view = VIEW_DELETED;
 	expect_sql(
 		&q,
-		"SELECT p.id, " PAGE_ROW "[p.k1::text, p.k2::text,"
-		" replace(p.k3::text, '-', '')]::text[] END AS position FROM (SELECT r.id AS id, CASE WHEN j2.value = 'NaN' THEN '-Infinity'"
+		"SELECT p.id, p.revision, " PAGE_ROW "[p.k1::text, p.k2::text,"
+		" replace(p.k3::text, '-', '')]::text[] END AS position FROM (SELECT r.id AS id, r.revision, CASE WHEN j2.value = 'NaN' THEN '-Infinity'"
 		" ELSE j2.value END AS k1, r.start_time AS k2, r.uuid AS k3 FROM runs r"
 		" JOIN params j1 ON j1.run_id = r.id AND j1.key_id ="
 		" (SELECT id FROM keys WHERE name = $4) AND j1.experiment_id = ANY($1)"
@@ -101,8 +101,8 @@ static void test_missing_values_last(void **state)
 	struct search_query q = query(SEARCH_RUNS, "", 0);
 	q.order_by = (struct list){ order, 4 };
 	q.view = VIEW_ALL;
-	expect_sql(&q, "SELECT p.id, " PAGE_ROW "[p.k1::text, p.k2::text, p.k3::text, p.k4::text,"
-		       " replace(p.k5::text, '-', '')]::text[] END AS position FROM (SELECT r.id AS id,"
+	expect_sql(&q, "SELECT p.id, p.revision, " PAGE_ROW "[p.k1::text, p.k2::text, p.k3::text, p.k4::text,"
+		       " replace(p.k5::text, '-', '')]::text[] END AS position FROM (SELECT r.id AS id, r.revision,"
 		       " j1.value AS k1, j2.value AS k2, r.end_time AS k3, r.start_time AS k4, "
 		       "r.uuid AS k5"
 		       " FROM runs r LEFT JOIN latest j1 ON j1.run_id = r.id AND j1.key_id ="
