@@ -68,7 +68,7 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", .value = "N", .fallback = "10", .min = 2,
 		.max = 512,
 		.help = "Most database connections of this daemon, all together; webhooks use two "
-		        "more, and charts one." },
+		        "more, charts and the settling of runs one each." },
 	[SERVE_DB_MAX_OVERFLOW] = { .env = "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW",
 		.unused = "--db-pool-size is the bound" },
 	[SERVE_DB_POOL_RECYCLE] = { .env = "MLFLOW_SQLALCHEMYSTORE_POOL_RECYCLE",

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static int build(struct ctx *c, void *arg)
 {
 	struct search_page page;
-	return search_build(c, arg, &page);
+	return search_build(c, arg, &page) || search_build_ranked(c, arg, &page) < 0 ? -1 : 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = 0;
 	const char *order = text;
-	for (int i = 0; i < 15; i++) {
+	const char *metric = "metrics.a";
+	for (int i = 0; i < 20; i++) {
 		struct arena *a = arena_new(64 << 20);
 		struct ctx c = { .arena = a };
 		struct search_query q = { .entity = (enum search_entity)(i % 5),
@@ -35,11 +36,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .experiment_count = 1,
 					  .max_results = 100,
 					  .token_key = "key" };
-		if (i / 5 == 0)
+		if (i / 5 == 0 || i / 5 == 3)
 			q.filter = text;
-		else if (i / 5 == 1)
-			q.order_by = (struct list){ &order, 1 };
-		else
+		if (i / 5 == 1 || i / 5 == 3)
+			q.order_by = (struct list){ i / 5 == 1 ? &order : &metric, 1 };
+		if (i / 5 == 2)
 			q.page_token = text;
 		if (work_run(&c, build, &q) && c.error.code != INVALID_PARAMETER_VALUE)
 			abort();
