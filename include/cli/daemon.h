@@ -28,10 +28,12 @@ struct daemon {
 	struct cli_home home;
 	const char *conninfo;
 	unsigned committers; /* connections that commit; the others of the pool read */
-	unsigned readers;
+	unsigned readers;    /* ... for workers and shared reads */
+	unsigned workers;
 	struct db_private *private;
 	atomic_bool private_stopping;
 	struct db_pool *read_pool;
+	struct reader *reader;
 	struct db_pool *commit_pool;
 	struct committer *committer;
 	struct db_pool *auth_pool; /* NULL: auth takes the readers' connections */

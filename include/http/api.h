@@ -6,11 +6,14 @@
  * metrics labels, docs and the test that hits every route come from it. There is no default
  * permission.
  *
- *   ROUTE (METHOD, "2.0/mlflow/runs/get", tracking_run_get, get_run, get_run_reply, READ_RUN)
- *       a worker runs   int tracking_run_get(struct ctx *, const struct get_run *, struct
- * get_run_reply *) with c->db set. Served under /api/ and /ajax-api/. {name} in the path fills the
- * request's field `name`. The records are get_run_record and get_run_reply_record. `empty` (struct
- * empty, empty_record) where there is nothing. WRITE (METHOD, path, handler, request, reply, needs)
+ *   ROUTE (METHOD, "2.0/mlflow/runs/search", tracking_run_search, search_runs, run_page, FILTER_RUNS)
+ *       a worker runs   int tracking_run_search(struct ctx *, const struct search_runs *, struct
+ * run_page *) with c->db set. Served under /api/ and /ajax-api/. {name} in the path fills the
+ * request's field `name`. The records are search_runs_record and run_page_record. `empty` (struct
+ * empty, empty_record) where there is nothing. READ (METHOD, path, handler, request, reply, needs)
+ *       int handler(struct ctx *, const struct request *, struct read *, struct reply *): no
+ * database; it validates and describes what is asked for; the reply is filled by a read that the
+ * requests of one moment share (store/read.h). WRITE (METHOD, path, handler, request, reply, needs)
  *       int handler(struct ctx *, const struct request *, struct write *, struct reply *): no
  * database; it validates and describes the write; the reply is sent after the shared commit
  * (store/write.h). STREAM(METHOD, path, handler, needs) int handler(struct ctx *, const struct

@@ -15,6 +15,7 @@ struct auth;
 struct committer;
 struct db_pool;
 struct http_server;
+struct reader;
 struct transfer_engine;
 
 struct http_options {
@@ -34,6 +35,7 @@ struct http_options {
 	unsigned event_threads;         /* 0: 2 */
 	unsigned workers;               /* 0: 8; threads that read the database */
 	struct db_pool *pool;           /* the readers'; at least `workers` connections */
+	struct reader *reader;
 	struct committer *committer;
 	struct auth *auth;              /* --app-name basic-auth; NULL: everybody may everything */
 	struct transfer_engine *transfers;  /* NULL: no STREAM route works (503) */

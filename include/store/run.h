@@ -6,6 +6,7 @@
 #ifndef STORE_RUN_H
 #define STORE_RUN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/ctx.h"
@@ -19,6 +20,10 @@ const char *store_run_uri(struct arena *a, const char *location, const char *run
 
 /* A run with its data, inputs and outputs, deleted or not, in one round trip. 1, 0 (none), -1. */
 int store_run_get(struct ctx *c, const char *run_id, struct run *out) MUST_CHECK;
+
+/* Several at one time, where equal ids share one run; out[i]: NULL (none) or the run of ids[i]. */
+int store_run_get_many(struct ctx *c, const char *const *ids, size_t count,
+		       struct run **out) MUST_CHECK;
 
 /* The run must exist and be active, else the errors are MLflow's. NULL members stay as they are; a
    new name is also written to the tag mlflow.runName. out: the run as it is then. */

@@ -11,6 +11,7 @@
 #include "base/empty.h"
 #include "search/search.h"
 #include "store/entities.h"
+#include "store/read.h"
 
 struct create_experiment {
 	const char *name;
@@ -78,9 +79,8 @@ int tracking_experiment_location(struct ctx *c, const char *given, const char **
 
 int tracking_experiment_create(struct ctx *c, const struct create_experiment *in,
                                struct create_experiment_reply *out) MUST_CHECK;
-int tracking_experiment_get(struct ctx *c, const struct experiment_key *in,
-                            struct experiment_reply *out)
-	MUST_CHECK;
+int tracking_experiment_get(struct ctx *c, const struct experiment_key *in, struct read *r,
+			    struct experiment_reply *out) MUST_CHECK;
 int tracking_experiment_get_by_name(struct ctx *c, const struct experiment_name *in,
                                     struct experiment_reply *out) MUST_CHECK;
 int tracking_experiment_search(struct ctx *c, const struct search_experiments *in,

@@ -13,6 +13,7 @@
 #include "base/empty.h"
 #include "base/record.h"
 #include "store/entities.h"
+#include "store/read.h"
 #include "store/write.h"
 
 struct create_run {
@@ -35,7 +36,8 @@ struct run_request {                    /* get, delete, restore */
 	const char *run_id;
 };
 extern const struct record run_request_record;
-int tracking_run_get(struct ctx *c, const struct run_request *in, struct run_reply *out) MUST_CHECK;
+int tracking_run_get(struct ctx *c, const struct run_request *in, struct read *r,
+		     struct run_reply *out) MUST_CHECK;
 int tracking_run_delete(struct ctx *c, const struct run_request *in, struct empty *out) MUST_CHECK;
 int tracking_run_restore(struct ctx *c, const struct run_request *in, struct empty *out) MUST_CHECK;
 

@@ -26,11 +26,13 @@
 #include "reconcile/settle.h"
 #include "reconcile/webhook.h"
 #include "registry/webhook.h"
+#include "store/read.h"
 #include "store/write.h"
 #include "tracking/tracking.h"
 
 enum {
 	COMMITTERS = 2, /* a third one gains nothing */
+	READERS = 2,
 	STATEMENT_TIMEOUT_MS = 10000,
 	CONNECT_MS = 10000,
 	ARTIFACT_WAIT_MS = 2000, /* for a connection, where artifacts do without one, too */
@@ -109,6 +111,10 @@ static int open_pools(struct ctx *c, struct daemon *d)
 	c->db = NULL;
 	if (failed)
 		return -1;
+	d->workers = d->readers > 2 * READERS ? d->readers - READERS : d->readers;
+	d->reader = reader_new(d->read_pool, READERS);
+	if (!d->reader)
+		return fail(c, INTERNAL_ERROR, "No memory or threads for the readers.");
 	d->committer = committer_new(d->commit_pool, d->committers);
 	return d->committer ? 0
 			    : fail(c, INTERNAL_ERROR, "No memory or threads for the committer.");
@@ -206,7 +212,7 @@ static int open_webhooks(struct ctx *c, struct daemon *d)
 		.allow_private = cli_option_is(v, SERVE_WEBHOOK_ALLOW_PRIVATE),
 		.timeout_ms = (int)cli_option_number(v, SERVE_WEBHOOK_TIMEOUT) * 1000,
 		.max_retries = (int)cli_option_number(v, SERVE_WEBHOOK_RETRIES),
-		.workers = d->readers,
+		.workers = d->workers,
 		.key = v->text[SERVE_WEBHOOK_KEY],
 	};
 
@@ -260,8 +266,9 @@ static int listen_http(struct ctx *c, struct daemon *d)
 		.expose_metrics = true,
 		.workspaces = cli_option_is(v, SERVE_ENABLE_WORKSPACES),
 		.event_threads = (unsigned)cli_option_number(v, SERVE_EVENT_THREADS),
-		.workers = d->readers,
+		.workers = d->workers,
 		.pool = d->read_pool,
+		.reader = d->reader,
 		.committer = d->committer,
 		.auth = d->auth,
 		.transfers = d->transfers,
@@ -319,6 +326,8 @@ void cli_daemon_stop(struct daemon *d)
 	if (d->settle_pool)
 		db_pool_free(d->settle_pool);
 	auth_free(d->auth);
+	if (d->reader)
+		reader_free(d->reader);
 	if (d->committer)
 		committer_free(d->committer);
 	if (d->transfers)

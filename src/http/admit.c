@@ -241,7 +241,7 @@ int admit_user(struct job *j)
 		return fail(c, NOT_IMPLEMENTED, "%s", j->match.route->reason);
 	if (check_artifacts(j) || check_permission(j) || workspace_check_route(j))
 		return -1;
-	if (j->match.route->kind != KIND_ROUTE && j->match.route->kind != KIND_WRITE)
+	if (!j->match.route->request)
 		return 0;
 	if (check_content_type(j))
 		return -1;

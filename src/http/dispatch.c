@@ -2,7 +2,7 @@
 /* Copyright The Capstan Authors */
 
 /* dispatch — runs a whole request's handler where its kind of row says: here, in a worker, or as
-   part of a shared commit. */
+   part of a shared read or commit. */
 #include "http.h"
 
 #include <assert.h>
@@ -193,20 +193,56 @@ static int run_text(struct job *j)
 	return 0;
 }
 
-/* ---- shared commits ---- */
+/* ---- shared reads and commits ---- */
+
+static int write_found(struct ctx *c, void *arg)
+{
+	struct job *j = arg;
+
+	(void)c;
+	auth_after(j);
+	return encode(j);
+}
+
+/* What was found goes when this returns. */
+static void found(struct read *r)
+{
+	struct job *j = r->owner;
+
+	if (work_run(&j->ctx, write_found, j))
+		assert(j->ctx.error.code); /* dispatch_finish() sees it */
+	j->out = NULL;
+}
+
+static void answered(struct read *r)
+{
+	job_resume(r->owner);
+}
 
 static void committed(struct write *w)
 {
 	job_resume(w->owner);
 }
 
-/* 1: ready for the committer; 0: a database must say who may; -1. */
-static int prepare_write(struct job *j)
+static int prepare_read(struct job *j)
+{
+	j->reading.ctx = &j->ctx;
+	j->reading.found = found;
+	j->reading.done = answered;
+	j->reading.owner = j;
+	j->reading.alone = auth_judges(j) && withholds(j);
+	return j->match.route->call.read(&j->ctx, j->in, &j->reading, j->out) ? -1 : 1;
+}
+
+/* 1: ready for the reader or the committer; 0: a database must say who may; -1. */
+static int prepare(struct job *j)
 {
 	int got = permit(j);
 
 	if (got <= 0)
 		return got;
+	if (j->match.route->kind == KIND_READ)
+		return prepare_read(j);
 	j->write.ctx = &j->ctx;
 	j->write.done = committed;
 	j->write.owner = j;
@@ -220,16 +256,26 @@ static void too_busy(struct job *j, const char *message)
 	job_resume(j);
 }
 
-/* The connection is suspended; the committer resumes it. */
+/* The connection is suspended; the reader or the committer resumes it. */
 static void submit(struct job *j)
 {
 	j->decoded = true;
+	if (j->match.route->kind == KIND_READ) {
+		if (!reader_submit(j->server->options.reader, &j->reading))
+			too_busy(j, "Too many requests are waiting; try again later.");
+		return;
+	}
 	if (committer_submit(j->server->options.committer, &j->write))
 		return;
 	too_busy(j, "Too many writes are waiting; try again later.");
 }
 
 /* ---- workers ---- */
+
+static bool is_shared(const struct route *r)
+{
+	return r->kind == KIND_READ || r->kind == KIND_WRITE;
+}
 
 static int work(struct ctx *c, void *arg)
 {
@@ -245,16 +291,16 @@ static int work(struct ctx *c, void *arg)
 	if (r->kind == KIND_STREAM) /* it was permitted with its head */
 		return stream_decide(j);
 	/* What a client got wrong is said without a database, unless that must say first who asks. */
-	if (r->kind == KIND_WRITE)
-		got = prepare_write(j);
+	if (is_shared(r))
+		got = prepare(j);
 	else if (r->kind == KIND_ROUTE || auth_judges(j))
 		got = permit(j);
-	if (got < 0 || (got > 0 && r->kind == KIND_WRITE))
+	if (got < 0 || (got > 0 && is_shared(r)))
 		return got < 0 ? -1 : 0;
 	if ((!got || !route_of_proxy(r)) && db_get(c, j->server->options.pool, HTTP_DB_WAIT_MS))
 		return -1;
-	if (r->kind == KIND_WRITE)
-		return prepare_write(j) > 0 ? 0 : -1;
+	if (is_shared(r))
+		return prepare(j) > 0 ? 0 : -1;
 	if (!got && permit(j) <= 0)
 		return -1;
 	if (r->kind == KIND_STREAM_DB)
@@ -274,7 +320,7 @@ static int work_encode(struct ctx *c, void *arg)
 void dispatch_work(struct job *j)
 {
 	struct ctx *c = &j->ctx;
-	enum route_kind kind = j->match.route->kind;
+	const struct route *r = j->match.route;
 	int result = work_run(c, work, j);
 	if (c->db) {
 		if (result)
@@ -282,11 +328,11 @@ void dispatch_work(struct job *j)
 		db_put(c, j->server->options.pool);
 		c->db = NULL;
 	}
-	if (result == 0 && kind == KIND_WRITE) {
+	if (result == 0 && is_shared(r)) {
 		submit(j);
 		return;
 	}
-	if (result == 0 && kind == KIND_ROUTE && work_run(c, work_encode, j))
+	if (result == 0 && r->kind == KIND_ROUTE && work_run(c, work_encode, j))
 		assert(c->error.code); /* dispatch_finish() sees it */
 	job_resume(j);
 }
@@ -312,16 +358,17 @@ int dispatch(struct job *j)
 		if (stream_decide(j))
 			return -1;
 		return stream_begin(j);
+	case KIND_READ:
 	case KIND_WRITE:
 		if (j->size > LIMIT_INLINE_BODY)
 			break;
-		got = prepare_write(j);
+		got = prepare(j);
 		if (got < 0)
 			return -1;
 		if (!got)
 			break;
 		j->state = JOB_AWAY;
-		j->hand = HAND_COMMITTER;
+		j->hand = r->kind == KIND_READ ? HAND_READER : HAND_COMMITTER;
 		return 0;
 	default:
 		break;
@@ -343,6 +390,7 @@ void dispatch_hand_over(struct job *j)
 		if (!auth_submit(j->server->options.auth, &j->check))
 			too_busy(j, "Too many requests wait for their authentication; try again later.");
 		return;
+	case HAND_READER:
 	case HAND_COMMITTER:
 		submit(j);
 		return;
@@ -354,7 +402,7 @@ void dispatch_hand_over(struct job *j)
 	}
 }
 
-/* Back from a worker or the committer, in the event thread, within work_run(). */
+/* Back from a worker, the reader or the committer, in the event thread, within work_run(). */
 void dispatch_finish(struct job *j)
 {
 	if (j->ctx.error.code)

@@ -12,7 +12,7 @@ static const char *const permissions[] = {
 #undef X
 };
 static const char *const kinds[] = {
-	"route", "write", "stream", "stream_db", "inline", "blocking", "absent"
+	"route", "read", "write", "stream", "stream_db", "inline", "blocking", "absent"
 };
 static const char *const mounts[] = { "api,ajax-api", "ajax-api", "root" };
 static const char *const types[] = { "string", "int64", "double",  "bool", "enum",

@@ -27,6 +27,7 @@
 #include "guard.h"
 #include "http/server.h"
 #include "routes.h"
+#include "store/read.h"
 #include "store/write.h"
 #include "target.h"
 
@@ -129,7 +130,7 @@ enum job_state {
 	JOB_FINISH,                     /* it is whole, not yet durable */
 	JOB_DISCARD,                    /* refused; what still comes is dropped */
 	JOB_CUT,                        /* the refusal was sent past libmicrohttpd; close soon */
-	JOB_AWAY,                       /* suspended, at a worker or the committer */
+	JOB_AWAY,                       /* suspended, at a worker, the reader or the committer */
 	JOB_OPEN,                       /* suspended until a download's head is known */
 	JOB_REPLY,                      /* decided: answer */
 	JOB_SENT,
@@ -137,7 +138,9 @@ enum job_state {
 
 /* Who goes on with a job, once the event thread has let go of it: after work_run(), which
    touches the arena last. */
-enum job_hand { HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_COMMITTER, HAND_TRANSFER };
+enum job_hand {
+	HAND_NONE, HAND_AUTH, HAND_WORKER, HAND_READER, HAND_COMMITTER, HAND_TRANSFER
+};
 
 struct job {
 	struct queue_node node;         /* first member */
@@ -165,6 +168,7 @@ struct job {
 	void *in, *out;                 /* the route's records */
 	bool read;                      /* in is as the request says, or */
 	struct error misread;           /* it is not, which is said to whom may hear it */
+	struct read reading;
 	struct write write;
 	struct stream_request stream_request;
 	struct stream stream;
@@ -181,7 +185,7 @@ struct job {
 	struct buf reply;
 	const char *allow;              /* 405, OPTIONS */
 	bool preflight;
-	bool decoded;                   /* WRITE: validated, ready for the committer */
+	bool decoded;                   /* READ, WRITE: validated, ready for the reader, the committer */
 };
 
 /* request.c: libmicrohttpd's callbacks */
@@ -262,8 +266,9 @@ int auth_permit(struct job *j) MUST_CHECK;
 /* After a ROUTE's handler: what its reply must not tell the user; what it changed in his rights. */
 void auth_after(struct job *j);
 
-/* withhold.c: clears what of a reply the user may not know. */
+/* withhold.c: clears what of a reply the user may not know; is there anything? */
 void withhold(struct job *j);
+bool withholds(const struct job *j);
 
 /* metrics.c */
 struct http_counters;

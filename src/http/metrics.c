@@ -183,6 +183,7 @@ static void number(struct buf *to, const char *name, const char *type, const cha
 static void pools(const struct http_server *s, struct buf *to)
 {
 	const struct http_options *o = &s->options;
+	struct reader_stats r = { 0 };
 	struct committer_stats w = { 0 };
 	struct transfer_stats t = { 0 };
 	struct db_pool_stats p = { 0 };
@@ -199,6 +200,15 @@ static void pools(const struct http_server *s, struct buf *to)
 		       (double)p.connects);
 		number(to, "capstan_db_pool_failures_total", "counter", "Connections that failed.",
 		       (double)p.failures);
+	}
+	if (o->reader) {
+		reader_stats(o->reader, &r);
+		number(to, "capstan_reads_total", "counter", "Shared reads.", (double)r.groups);
+		number(to, "capstan_read_requests_total", "counter",
+		       "Requests in them: divided by the reads, how many shared one.",
+		       (double)r.requests);
+		number(to, "capstan_read_queue_length", "gauge", "Requests waiting for a read.",
+		       (double)r.queued);
 	}
 	if (o->committer) {
 		committer_stats(o->committer, &w);

@@ -34,6 +34,13 @@
 		struct reply_ *to = out; \
 		return handler_(c, from, w, to); \
 	}
+#define ROW_READ(mount_, method_, path_, handler_, request_, reply_, needs_) \
+	static int NAME(__LINE__)(struct ctx *c, const void *in, struct read *r, void *out) \
+	{ \
+		const struct request_ *from = in; \
+		struct reply_ *to = out; \
+		return handler_(c, from, r, to); \
+	}
 #define ROW_STREAM(mount_, method_, path_, handler_, needs_)
 #define ROW_STREAM_DB(mount_, method_, path_, handler_, needs_)
 #define ROW_INLINE(mount_, method_, path_, handler_, needs_)
@@ -50,6 +57,9 @@
 #define ROW_WRITE(mount_, method_, path_, handler_, request_, reply_, needs_) \
 	{ ROW_(KIND_WRITE, mount_, method_, path_, handler_, needs_), \
 	  .request = &request_##_record, .reply = &reply_##_record, .call.write = NAME(__LINE__) },
+#define ROW_READ(mount_, method_, path_, handler_, request_, reply_, needs_) \
+	{ ROW_(KIND_READ, mount_, method_, path_, handler_, needs_), \
+	  .request = &request_##_record, .reply = &reply_##_record, .call.read = NAME(__LINE__) },
 #define ROW_STREAM(mount_, method_, path_, handler_, needs_) \
 	{ ROW_(KIND_STREAM, mount_, method_, path_, handler_, needs_), .call.stream = handler_ },
 #define ROW_STREAM_DB(mount_, method_, path_, handler_, needs_) \

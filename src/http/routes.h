@@ -11,6 +11,7 @@
 #include "artifacts/transfer.h"
 #include "base/record.h"
 #include "http/api.h"
+#include "store/read.h"
 #include "store/write.h"
 
 enum http_method {
@@ -27,7 +28,7 @@ extern const char *const method_names[METHODS];
 enum http_method method_parse(const char *name);
 
 enum route_kind {
-	KIND_ROUTE, KIND_WRITE, KIND_STREAM, KIND_STREAM_DB, KIND_INLINE, KIND_BLOCKING,
+	KIND_ROUTE, KIND_READ, KIND_WRITE, KIND_STREAM, KIND_STREAM_DB, KIND_INLINE, KIND_BLOCKING,
 	KIND_ABSENT                     /* 501; refused with the head */
 };
 enum route_mount { MOUNT_BOTH, MOUNT_AJAX, MOUNT_ROOT };
@@ -40,10 +41,11 @@ struct route {
 	const char *handler;            /* ABSENT: "" */
 	const char *reason;             /* ABSENT: why */
 	enum http_permission needs;
-	const struct record *request;   /* ROUTE, WRITE */
+	const struct record *request;   /* ROUTE, READ, WRITE */
 	const struct record *reply;
 	union {
 		int (*route)(struct ctx *c, const void *in, void *out);
+		int (*read)(struct ctx *c, const void *in, struct read *r, void *out);
 		int (*write)(struct ctx *c, const void *in, struct write *w, void *out);
 		int (*stream)(struct ctx *c, const struct stream_request *in, struct stream *out);
 		int (*text)(struct ctx *c, struct http_text *out);

@@ -3,7 +3,7 @@
 
 /*
  * rows — reads routes.def and absent.def once with the ROW_* macros the includer defined:
- *   ROW_ROUTE, ROW_WRITE(mount, method, path, handler, request, reply, needs)
+ *   ROW_ROUTE, ROW_READ, ROW_WRITE(mount, method, path, handler, request, reply, needs)
  *   ROW_STREAM, ROW_STREAM_DB, ROW_INLINE, ROW_BLOCKING(mount, method, path, handler, needs)
  *   ROW_ABSENT(mount, method, path, reason), from absent.def
  * No include guard: it is included several times.
@@ -11,6 +11,7 @@
 #define ROUTE(m, p, h, in, out, n)      ROW_ROUTE(MOUNT_BOTH, m, p, h, in, out, n)
 #define ROUTE_AJAX(m, p, h, in, out, n) ROW_ROUTE(MOUNT_AJAX, m, p, h, in, out, n)
 #define ROUTE_ROOT(m, p, h, in, out, n) ROW_ROUTE(MOUNT_ROOT, m, p, h, in, out, n)
+#define READ(m, p, h, in, out, n)       ROW_READ(MOUNT_BOTH, m, p, h, in, out, n)
 #define WRITE(m, p, h, in, out, n)      ROW_WRITE(MOUNT_BOTH, m, p, h, in, out, n)
 #define WRITE_AJAX(m, p, h, in, out, n) ROW_WRITE(MOUNT_AJAX, m, p, h, in, out, n)
 #define WRITE_ROOT(m, p, h, in, out, n) ROW_WRITE(MOUNT_ROOT, m, p, h, in, out, n)
@@ -44,6 +45,7 @@
 #undef ROUTE
 #undef ROUTE_AJAX
 #undef ROUTE_ROOT
+#undef READ
 #undef WRITE
 #undef WRITE_AJAX
 #undef WRITE_ROOT
@@ -67,6 +69,7 @@
 #undef ABSENT_BELOW_AJAX
 #undef ABSENT_BELOW_ROOT
 #undef ROW_ROUTE
+#undef ROW_READ
 #undef ROW_WRITE
 #undef ROW_STREAM
 #undef ROW_STREAM_DB

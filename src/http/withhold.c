@@ -158,15 +158,11 @@ static void withhold_run_folders(struct job *j)
 	out->files.count = kept;
 }
 
-void withhold(struct job *j)
+/* The tiers, a bit each. */
+static unsigned denied_to(const struct job *j)
 {
-	const struct record *reply = j->match.route->reply;
 	unsigned denied = 0;
 
-	if (reply == &empty_record)
-		return;
-	if (j->match.route->request == &list_proxy_artifacts_record)
-		withhold_run_folders(j);
 	for (size_t i = 0; i < sizeof(tiers) / sizeof(tiers[0]); i++) {
 		struct auth_requirement r = {
 			.rungs = { { tiers[i], NULL, ACTION_NOT_DENIED } }, .count = 1
@@ -175,6 +171,24 @@ void withhold(struct job *j)
 		if (!allowed(j, &r, 1))
 			denied |= 1u << tiers[i];
 	}
+	return denied;
+}
+
+bool withholds(const struct job *j)
+{
+	return may_hide(j->match.route->reply, denied_to(j));
+}
+
+void withhold(struct job *j)
+{
+	const struct record *reply = j->match.route->reply;
+	unsigned denied;
+
+	if (reply == &empty_record)
+		return;
+	if (j->match.route->request == &list_proxy_artifacts_record)
+		withhold_run_folders(j);
+	denied = denied_to(j);
 	if (denied)
 		walk(&j->ctx, reply, j->out, denied);
 }

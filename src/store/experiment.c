@@ -4,6 +4,7 @@
 #include "store/experiment.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -12,7 +13,7 @@
 #include "unsettle.h"
 
 enum {
-	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS, EXPERIMENT_BY_NAME,
+	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS, EXPERIMENTS, EXPERIMENTS_TAGS, EXPERIMENT_BY_NAME,
 	EXPERIMENT_TAGS_BY_NAME, EXPERIMENT_DELETE, EXPERIMENT_RESTORE, EXPERIMENT_RENAME,
 	EXPERIMENT_SET_TAG, EXPERIMENT_DELETE_TAG
 };
@@ -45,6 +46,10 @@ static const struct stmt stmts[] = {
 	[EXPERIMENT_GET] = { "experiment_get", "i", COLUMNS " WHERE id = $1" },
 	[EXPERIMENT_TAGS] = { "experiment_tags", "i",
 		"SELECT key, value FROM experiment_tags WHERE experiment_id = $1 ORDER BY key" },
+	[EXPERIMENTS] = { "experiments", "I", COLUMNS " WHERE id = ANY($1) ORDER BY id" },
+	[EXPERIMENTS_TAGS] = { "experiments_tags", "I",
+		"SELECT experiment_id AS id, key, value FROM experiment_tags"
+		" WHERE experiment_id = ANY($1) ORDER BY experiment_id, key" },
 	[EXPERIMENT_BY_NAME] = { "experiment_by_name", "t", COLUMNS " WHERE name = $1" },
 	[EXPERIMENT_TAGS_BY_NAME] = { "experiment_tags_by_name", "t",
 		"SELECT t.key, t.value FROM experiments e JOIN experiment_tags t ON t.experiment_id"
@@ -202,6 +207,75 @@ int store_experiment_get(struct ctx *c, int64_t id, struct experiment **ret)
 int store_experiment_get_by_name(struct ctx *c, const char *name, struct experiment **ret)
 {
 	return get(c, EXPERIMENT_BY_NAME, EXPERIMENT_TAGS_BY_NAME, ARGS(TEXT(name)), ret);
+}
+
+struct tag_row {
+	const int64_t *id;
+	const char *key, *value;
+};
+
+static const struct record tag_row_record = { sizeof(struct tag_row), (const struct field[]){
+	INT64 (struct tag_row, id,    0),
+	STRING(struct tag_row, key,   0),
+	STRING(struct tag_row, value, 0),
+	END }};
+
+/* The tags' part that is the experiment's, whose rows follow each other. */
+static struct list tags_of(struct ctx *c, const struct list *rows, int64_t id)
+{
+	struct list tags = { 0 };
+	size_t first = 0, end;
+	struct tag *items;
+
+	while (first < rows->count && *LIST_AT(struct tag_row, rows, first)->id < id)
+		first++;
+	for (end = first; end < rows->count && *LIST_AT(struct tag_row, rows, end)->id == id;)
+		end++;
+	items = NEW_ARRAY(c->arena, end - first, struct tag);
+	for (; first < end; first++) {
+		const struct tag_row *row = LIST_AT(struct tag_row, rows, first);
+
+		items[tags.count++] = (struct tag){ row->key, row->value };
+	}
+	tags.items = items;
+	return tags;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int store_experiment_get_many(struct ctx *c, const int64_t *ids, size_t count,
+			      struct experiment **out)
+{
+	int64_t *wanted = arena_memdup(c->arena, ids, count * sizeof(*ids));
+	struct list found = { 0 }, tags = { 0 };
+	size_t n = 0;
+
+	qsort(wanted, count, sizeof(*wanted), compare_ids);
+	for (size_t i = 0; i < count; i++) {
+		if (!n || wanted[n - 1] != wanted[i])
+			wanted[n++] = wanted[i];
+	}
+	db_queue_list(c, &stmts[EXPERIMENTS], ARGS(BIGINTS(wanted, n)), &experiment_record, &found);
+	db_queue_list(c, &stmts[EXPERIMENTS_TAGS], ARGS(BIGINTS(wanted, n)), &tag_row_record, &tags);
+	if (db_flush(c))
+		return -1;
+	memset(out, 0, count * sizeof(*out));
+	for (size_t k = 0; k < found.count; k++) {
+		struct experiment *e = LIST_AT(struct experiment, &found, k);
+		int64_t id = strtoll(e->experiment_id, NULL, 10);
+
+		e->tags = tags_of(c, &tags, id);
+		for (size_t i = 0; i < count; i++) {
+			if (ids[i] == id)
+				out[i] = e;
+		}
+	}
+	return 0;
 }
 
 /* ---- search ---- */

@@ -19,9 +19,11 @@
 
 #define RUN_NAME_TAG "mlflow.runName"
 
-enum { RUN_INFO, RUN_UPDATE, RUN_DELETE, RUN_RESTORE, RUN_LOCK, TAG_GET, TAG_SET };
+enum { RUN_IDS, RUN_INFO, RUN_UPDATE, RUN_DELETE, RUN_RESTORE, RUN_LOCK, TAG_GET, TAG_SET };
 
 static const struct stmt stmts[] = {
+	[RUN_IDS] = { "run_ids", "U",
+		"SELECT id, uuid AS run_id, revision FROM runs WHERE uuid = ANY($1)" },
 	[RUN_INFO] = { "run_row", "u",
 		"SELECT " RUN_COLUMNS " FROM runs r JOIN experiments e ON e.id = r.experiment_id"
 		" WHERE r.uuid = $1" },
@@ -78,6 +80,63 @@ int store_run_get(struct ctx *c, const char *run_id, struct run *out)
 	const char *id = checked_id(run_id);
 
 	return id ? run_load_uuid(c, id, out) : 0;
+}
+
+struct run_key {
+	const int64_t *id;
+	const char *run_id;
+	const int64_t *revision;        /* NULL: not settled */
+};
+
+static const struct record run_key_record = { sizeof(struct run_key), (const struct field[]){
+	INT64 (struct run_key, id,       0),
+	STRING(struct run_key, run_id,   0),
+	INT64 (struct run_key, revision, 0),
+	END }};
+
+static int get_each(struct ctx *c, const char *const *ids, size_t count, struct run **out)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct run *run = NEW(c->arena, struct run);
+		int found = store_run_get(c, ids[i], run);
+
+		if (found < 0)
+			return -1;
+		out[i] = found ? run : NULL;
+	}
+	return 0;
+}
+
+int store_run_get_many(struct ctx *c, const char *const *ids, size_t count, struct run **out)
+{
+	const char **uuids = NEW_ARRAY(c->arena, count, const char *);
+	struct list keys = { 0 }, runs = { 0 };
+	struct revision *found;
+
+	if (count == 1)                 /* one round trip instead of two */
+		return get_each(c, ids, count, out);
+	for (size_t i = 0; i < count; i++)
+		uuids[i] = checked_id(ids[i]);
+	if (db_list(c, &stmts[RUN_IDS], ARGS(UUIDS(uuids, count)), &run_key_record, &keys))
+		return -1;
+	found = NEW_ARRAY(c->arena, keys.count, struct revision);
+	for (size_t i = 0; i < keys.count; i++) {
+		const struct run_key *k = LIST_AT(struct run_key, &keys, i);
+
+		found[i] = (struct revision){ *k->id, k->revision ? *k->revision : 0 };
+	}
+	if (run_load_found(c, found, keys.count, &runs))
+		return -1;
+	if (runs.count != keys.count)   /* one vanished in between */
+		return get_each(c, ids, count, out);
+	for (size_t i = 0; i < count; i++) {
+		out[i] = NULL;
+		for (size_t k = 0; uuids[i] && k < keys.count && !out[i]; k++) {
+			if (memcmp(LIST_AT(struct run_key, &keys, k)->run_id, uuids[i], 32) == 0)
+				out[i] = LIST_AT(struct run, &runs, k);
+		}
+	}
+	return 0;
 }
 
 /* ---- changes ---- */

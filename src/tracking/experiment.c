@@ -294,18 +294,11 @@ int tracking_experiment_create(struct ctx *c, const struct create_experiment *in
 	return made ? 0 : name_taken(c, in->name, deleted);
 }
 
-int tracking_experiment_get(struct ctx *c, const struct experiment_key *in,
-                            struct experiment_reply *out)
+int tracking_experiment_get(struct ctx *c, const struct experiment_key *in, struct read *r,
+			    struct experiment_reply *out)
 {
-	int64_t id;
-	int found;
-
-	if (tracking_validate_experiment_id(c, in->experiment_id, &id))
-		return -1;
-	found = store_experiment_get(c, id, &out->experiment);
-	if (found < 0)
-		return -1;
-	return found ? 0 : tracking_experiment_missing(c, id);
+	r->experiment = &out->experiment;
+	return tracking_validate_experiment_id(c, in->experiment_id, &r->experiment_id);
 }
 
 int tracking_experiment_get_by_name(struct ctx *c, const struct experiment_name *in,
