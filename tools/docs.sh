@@ -39,8 +39,9 @@ it, braces the fields of an object or of each element of a list. `{name}` in a p
   it, but nothing about it can be changed; without, they are refused as MLflow refuses them. Artifacts stay where they are: not below `workspaces/`.
 * `GET /` is a page of text until there is a web UI. GraphQL has no other client than MLflow's own web UI, which asks it four queries (a run, runs,
   an experiment, metric histories): each is a REST route too.
-* The kind says where a request runs: `route` in a worker with a database connection, `write` in a shared commit, `stream` through the transfer
-  engine (`stream_db`: after a look into the database), `inline` from memory, `blocking` in a worker without one.
+* The kind says where a request runs: `route` in a worker with a database connection, `read` in a read and `write` in a commit that those waiting at
+  the same moment share, `stream` through the transfer engine (`stream_db`: after a look into the database), `inline` from memory, `blocking` in a
+  worker without a connection.
 END
 	"$binary" routes | awk -F '\t' '
 	NR == 1 || $4 == "absent" { next }
@@ -63,9 +64,9 @@ END
 		printf "\n### %s %s\n\n", $1, path
 		printf "Needs `%s`; kind `%s`.\n", $8, $4
 		if ($6 != "") printf "\n* request: `%s`\n", $6
-		else if ($4 == "route" || $4 == "write") printf "\n* request: nothing\n"
+		else if ($4 == "route" || $4 == "read" || $4 == "write") printf "\n* request: nothing\n"
 		if ($7 != "") printf "* reply: `%s`\n", $7
-		else if ($4 == "route" || $4 == "write") printf "* reply: `{}`\n"
+		else if ($4 == "route" || $4 == "read" || $4 == "write") printf "* reply: `{}`\n"
 	}'
 	classes
 }

@@ -176,7 +176,9 @@ static unsigned denied_to(const struct job *j)
 
 bool withholds(const struct job *j)
 {
-	return may_hide(j->match.route->reply, denied_to(j));
+	unsigned denied = denied_to(j);
+
+	return denied && may_hide(j->match.route->reply, denied);
 }
 
 void withhold(struct job *j)

@@ -18,7 +18,7 @@ from capstan_server import SLOW
 from conftest import FULL, unique
 from wire import JSON, Wire, api, head
 
-RECORDS = [row for row in table.ROWS if row["kind"] in ("route", "write") and row["request"]]
+RECORDS = [row for row in table.ROWS if row["kind"] in ("route", "read", "write") and row["request"]]
 BODIES = [row for row in RECORDS if row["method"] != "GET"]
 QUERIES = [row for row in RECORDS if row["method"] == "GET"]
 records = pytest.mark.parametrize("row", RECORDS, ids=table.name)
