@@ -31,7 +31,7 @@ set_target_properties(mhd PROPERTIES
   INTERFACE_LINK_LIBRARIES pthread)
 # src/http/mhd_epoll.c says why; -u pulls it out of its archive before libmicrohttpd is seen.
 set_property(TARGET mhd PROPERTY INTERFACE_LINK_OPTIONS
-  -Wl,--wrap=epoll_wait -Wl,--wrap=MHD_create_response_from_buffer_static
+  -Wl,--wrap=epoll_wait -Wl,--wrap=write -Wl,--wrap=MHD_create_response_from_buffer_static
   -Wl,--wrap=MHD_parse_arguments_ -Wl,-u,__wrap_epoll_wait)
 # src/http/mhd_pool.c takes the place of all of memorypool.c.
 foreach(name create destroy get_free allocate is_resizable_inplace try_alloc reallocate deallocate reset)

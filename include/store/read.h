@@ -25,8 +25,8 @@ struct read {
 	/* Called once by a reader's thread, when something was found and while it is in memory: until
 	   it returns. */
 	void (*found)(struct read *r);
-	/* Then once in any case (ctx->error). */
-	void (*done)(struct read *r);
+	/* Then once in any case (ctx->error), for all of one done and one group together. */
+	void (*done)(struct read *const *reads, size_t count);
 	void *owner;                    /* the caller's */
 	bool alone;                     /* what is found will be changed, so nobody else may see it */
 

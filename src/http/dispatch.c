@@ -200,7 +200,10 @@ static int write_found(struct ctx *c, void *arg)
 	struct job *j = arg;
 
 	(void)c;
-	auth_after(j);
+	/* Else nothing was to be withheld when the request was judged, and what was found is also
+	   others'. */
+	if (j->reading.alone)
+		auth_after(j);
 	return encode(j);
 }
 
@@ -214,9 +217,13 @@ static void found(struct read *r)
 	j->out = NULL;
 }
 
-static void answered(struct read *r)
+static void answered(struct read *const *reads, size_t count)
 {
-	job_resume(r->owner);
+	struct job *jobs[LIMIT_READS];
+
+	for (size_t i = 0; i < count; i++)
+		jobs[i] = reads[i]->owner;
+	job_resume_all(jobs, count);
 }
 
 static void committed(struct write *w)

@@ -198,6 +198,8 @@ void request_end(void *cls, struct MHD_Connection *connection, void **state,
 
 /* From any thread: the connection's event thread goes on with the job. Touch the job no more. */
 void job_resume(struct job *j);
+/* Of one server: each event thread is woken once, and finds all of its own. */
+void job_resume_all(struct job *const *jobs, size_t count);
 /* Before handing over; event thread only. */
 void job_suspend(struct job *j);
 const char *job_header(const struct job *j, const char *name);

@@ -2,14 +2,19 @@
 /* Copyright The Capstan Authors */
 
 /*
- * mhd_epoll — three calls of libmicrohttpd that pass through here (cmake/microhttpd.cmake: ld
+ * mhd_epoll — four calls of libmicrohttpd that pass through here (cmake/microhttpd.cmake: ld
  * --wrap), because 1.0.10 as it stands does not fit. Should a later version call them no more,
  * nothing breaks but what is said below.
  */
+#include "mhd_epoll.h"
+
 #include <microhttpd.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -19,6 +24,8 @@ struct MHD_Connection;
 
 int __real_epoll_wait(int fd, struct epoll_event *events, int max, int timeout);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout);
+ssize_t __real_write(int fd, const void *data, size_t size);
+ssize_t __wrap_write(int fd, const void *data, size_t size);
 struct MHD_Response *__real_MHD_create_response_from_buffer_static(size_t size, const void *text);
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, const void *text);
 enum MHD_Result __wrap_MHD_parse_arguments_(struct MHD_Connection *connection,
@@ -34,6 +41,48 @@ enum MHD_Result __wrap_MHD_parse_arguments_(struct MHD_Connection *connection,
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
 	return __real_epoll_wait(fd, events, max > 1 ? max - 1 : max, timeout);
+}
+
+/* ---- many resumed together ---- */
+
+enum { HELD = 16 };
+
+static _Thread_local bool holding;
+static _Thread_local int held[HELD];    /* event threads to be woken */
+static _Thread_local unsigned held_count;
+
+/*
+ * MHD_resume_connection() writes to its thread's eventfd each time. A thread woken by the first of
+ * many answers would sleep again before the second.
+ */
+ssize_t __wrap_write(int fd, const void *data, size_t size)
+{
+	if (!holding || size != sizeof(uint64_t))
+		return __real_write(fd, data, size);
+	for (unsigned i = 0; i < held_count; i++) {
+		if (held[i] == fd)
+			return (ssize_t)size;
+	}
+	if (held_count == HELD)
+		return __real_write(fd, data, size);
+	held[held_count++] = fd;
+	return (ssize_t)size;
+}
+
+void mhd_wake_hold(void)
+{
+	holding = true;
+	held_count = 0;
+}
+
+void mhd_wake_release(void)
+{
+	const uint64_t one = 1;
+
+	holding = false;
+	/* It fails only when the count is full: then the thread is awake. */
+	for (unsigned i = 0; i < held_count; i++)
+		(void)!__real_write(held[i], &one, sizeof(one));
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "mhd_epoll.h"
 #include "mhd_pool.h"
 
 struct beginning {
@@ -87,6 +88,20 @@ void job_resume(struct job *j)
 	MHD_resume_connection(j->connection);
 	/* Last: http_server_stop() waits for it before it stops libmicrohttpd. */
 	atomic_fetch_sub(&s->suspended, 1);
+}
+
+void job_resume_all(struct job *const *jobs, size_t count)
+{
+	struct http_server *s;
+
+	if (!count)
+		return;
+	s = jobs[0]->server;
+	mhd_wake_hold();
+	for (size_t i = 0; i < count; i++)
+		MHD_resume_connection(jobs[i]->connection);
+	mhd_wake_release();
+	atomic_fetch_sub(&s->suspended, (unsigned)count); /* last, as above */
 }
 
 /* An id the client chose is kept when it can do no harm in a log or a header. */

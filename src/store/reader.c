@@ -92,8 +92,11 @@ static void serve_each(const struct group *g)
 /* After done() a read, and all its memory, is another thread's. */
 static void finish(const struct group *g)
 {
-	for (size_t i = 0; i < g->count; i++)
-		g->reads[i]->done(g->reads[i]);
+	for (size_t i = 0, end; i < g->count; i = end) {
+		for (end = i + 1; end < g->count && g->reads[end]->done == g->reads[i]->done;)
+			end++;
+		g->reads[i]->done(&g->reads[i], end - i);
+	}
 }
 
 static void work(struct reader *m, struct queue_node *n)

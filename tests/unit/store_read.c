@@ -6,12 +6,14 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "db/db.h"
@@ -20,6 +22,7 @@
 #include "store/history.h"
 #include "store/location.h"
 #include "store/logged_model.h"
+#include "store/read.h"
 #include "store/run.h"
 #include "store/run_search.h"
 #include "with_database.h"
@@ -29,7 +32,6 @@
 #define RUN_A "000000000000000000000000000000aa"
 #define RUN_B "000000000000000000000000000000bb"
 #define MODEL "m-1"
-
 
 static void must(int result)
 {
@@ -321,6 +323,157 @@ static void single_runs(void **state)
 	find_runs(&q, 1, &token);
 	q.filter = "params.p = 'p'";
 	find_runs(&q, 0, &token);
+}
+
+enum { READS = 6 };
+
+struct asked {
+	struct read read;
+	struct ctx ctx;
+	struct run *run;
+	struct experiment *experiment;
+	char *shown;                    /* what was found, while it was in memory */
+	int found;
+	atomic_int done;
+};
+
+static void show(struct read *r)
+{
+	struct asked *a = r->owner;
+	struct buf b = BUF(a->ctx.arena, 1 << 20);
+
+	if (r->run)
+		record_write(&b, &run_record, a->run);
+	else
+		record_write(&b, &experiment_record, a->experiment);
+	a->shown = b.data;
+	a->found++;
+}
+
+static void finished(struct read *const *reads, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		atomic_fetch_add(&((struct asked *)reads[i]->owner)->done, 1);
+}
+
+/* Ids of 32 digits are runs', others experiments'. */
+static void ask(struct asked *a, const char *id)
+{
+	*a = (struct asked){ .ctx = { .arena = arena_new(LIMIT_ARENA) } };
+	a->read = (struct read){ .ctx = &a->ctx, .found = show, .done = finished, .owner = a };
+	if (strlen(id) == 32) {
+		a->read.run_id = id;
+		a->read.run = &a->run;
+	} else {
+		a->read.experiment_id = atoll(id);
+		a->read.experiment = &a->experiment;
+	}
+}
+
+/* The reader cannot begin before all but one wait. */
+static void answer_all(struct reader *m, struct asked asked[READS])
+{
+	struct ctx other = { .arena = arena_new(LIMIT_ARENA) };
+
+	must(db_get(&other, pool, 1000));
+	for (int i = 0; i < READS; i++)
+		assert_true(reader_submit(m, &asked[i].read));
+	db_put(&other, pool);
+	arena_free(other.arena);
+	for (int i = 0; i < READS; i++)
+		while (!atomic_load(&asked[i].done))
+			usleep(1000);
+}
+
+static void forget(struct asked asked[READS])
+{
+	for (int i = 0; i < READS; i++) {
+		assert_int_equal(atomic_load(&asked[i].done), 1);
+		arena_free(asked[i].ctx.arena);
+	}
+}
+
+/* What was read together is what each would have read by itself, also where that is nothing. */
+static void shared_reads(void **state)
+{
+	static const char *const ids[READS] = {
+		RUN_A, "1", RUN_B, RUN_A, "99", "00000000000000000000000000000000"
+	};
+	struct asked asked[READS];
+	struct read *reads[READS];
+	struct run alone = { 0 };
+	struct experiment *e;
+
+	(void)state;
+	for (int i = 0; i < READS; i++) {
+		ask(&asked[i], ids[i]);
+		reads[i] = &asked[i].read;
+	}
+	must(store_read(&c, reads, READS));
+	for (int i = 0; i < READS; i++) {
+		if (asked[i].run) {
+			must(store_run_get(&c, ids[i], &alone));
+			assert_string_equal(as_json(asked[i].run), as_json(&alone));
+		}
+		arena_free(TAKE(asked[i].ctx.arena));
+	}
+	assert_ptr_equal(asked[0].run, asked[3].run);
+	must(store_experiment_get(&c, 1, &e));
+	assert_int_equal(asked[1].experiment->tags.count, e->tags.count);
+	assert_string_equal(asked[1].experiment->name, e->name);
+	assert_int_equal(asked[4].ctx.error.code, RESOURCE_DOES_NOT_EXIST);
+	assert_int_equal(asked[5].ctx.error.code, RESOURCE_DOES_NOT_EXIST);
+}
+
+static void run_ddl(const char *sql)
+{
+	struct list none = { 0 };
+
+	must(db_list_once(&c, sql, NO_ARGS, NULL, &none));
+}
+
+/* One that cannot be read fails alone, whoever waits with it; one that will be changed is nobody
+   else's. */
+static void reads_apart(void **state)
+{
+	static const char *const ids[READS] = { RUN_A, "1", RUN_A, "2", RUN_B, "99" };
+	struct reader *m = reader_new(pool, 1);
+	struct reader_stats stats;
+	struct asked asked[READS];
+
+	(void)state;
+	assert_non_null(m);
+	for (int i = 0; i < READS; i++)
+		ask(&asked[i], ids[i]);
+	asked[2].read.alone = true;
+	answer_all(m, asked);
+	for (int i = 0; i < READS; i++)
+		assert_int_equal(asked[i].found, i < 5);
+	assert_string_equal(asked[0].shown, asked[2].shown);
+	assert_int_equal(asked[5].ctx.error.code, RESOURCE_DOES_NOT_EXIST);
+	forget(asked);
+
+	run_ddl("ALTER TABLE tags RENAME TO tags_kept");
+	run_ddl("CREATE VIEW tags AS SELECT run_id, key_id, CASE WHEN uuid = '" RUN_B "'"
+		" THEN (1 / (run_id - run_id))::text ELSE value END AS value"
+		" FROM tags_kept JOIN runs ON runs.id = run_id");
+	run_sql("INSERT INTO tags_kept (run_id, key_id, experiment_id, value)"
+		" SELECT r.id, 1, r.experiment_id, 'x' FROM runs r WHERE uuid = '" RUN_B "'"
+		" ON CONFLICT DO NOTHING");
+	for (int i = 0; i < READS; i++)
+		ask(&asked[i], ids[i]);
+	answer_all(m, asked);
+	for (int i = 0; i < READS; i++)
+		assert_int_equal(asked[i].found, i != 4 && i != 5);
+	assert_int_equal(asked[4].ctx.error.code, INTERNAL_ERROR);
+	forget(asked);
+	run_ddl("DROP VIEW tags");
+	run_ddl("ALTER TABLE tags_kept RENAME TO tags");
+
+	reader_stats(m, &stats);
+	assert_int_equal(stats.requests, 2 * READS);
+	assert_true(stats.groups <= 4);
+	reader_free(m);
 }
 
 /* Values beyond what their index holds still differ. */
@@ -629,6 +782,8 @@ int main(void)
 		cmocka_unit_test(locations),
 		cmocka_unit_test(whole_runs),
 		cmocka_unit_test(single_runs),
+		cmocka_unit_test(shared_reads),
+		cmocka_unit_test(reads_apart),
 		cmocka_unit_test(long_values),
 		cmocka_unit_test(runs_follow_their_experiment),
 		cmocka_unit_test(datasets),
