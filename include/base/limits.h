@@ -19,6 +19,7 @@ enum {
 	LIMIT_COMMIT_REQUESTS = 512,      /* requests sharing one commit */
 	LIMIT_COMMIT_POINTS = 2000,       /* points sharing one, unless one request has more */
 	LIMIT_READS = 64,                 /* requests sharing one read */
+	LIMIT_LIGHT_WRITE = 100,          /* points of a write that never waits behind larger ones */
 	LIMIT_FACTS = 16384,              /* runs and logged models whose experiment is kept in memory */
 	LIMIT_KEYS_CACHED = 32768,        /* ids of metric, param and tag keys kept in memory */
 	LIMIT_RENDERED = 32 << 20,        /* registered models kept in memory as searches show them; as much for runs */

@@ -34,6 +34,7 @@ struct http_options {
 	bool workspaces;                /* the workspace API, with the one workspace there is */
 	unsigned event_threads;         /* 0: 2 */
 	unsigned workers;               /* 0: 8; threads that read the database */
+	unsigned searches;              /* most at one time, and histories; 0: what the workers allow */
 	struct db_pool *pool;           /* the readers'; at least `workers` connections */
 	struct reader *reader;
 	struct committer *committer;

@@ -306,6 +306,7 @@ static void *engine_thread(void *arg)
 	struct transfer_engine *e = arg;
 	struct arena *arena = NULL;
 
+	thread_pace(THREAD_BULK);
 	pthread_mutex_lock(&e->lock);
 	for (;;) {
 		struct transfer *t = e->first;

@@ -5,7 +5,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -55,4 +59,41 @@ int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *ar
 	snprintf(shown, sizeof(shown), "%.15s", name);
 	pthread_setname_np(*ret, shown);        /* only for people reading ps: may fail */
 	return 0;
+}
+
+/* ---- pace ---- */
+
+enum { PROMPT_NS = 100000, BULK_NICE = 5 };
+
+/* As the kernel's struct sched_attr, which the libc may or may not declare. */
+struct attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+/* Since Linux 6.12 a turn's length says how soon it begins; before, it is ignored. Without one it is the kernel's own. */
+static void set_turn(uint64_t ns)
+{
+	struct attributes a = { 0 };
+
+	if (syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0) || a.policy != 0)
+		return;
+	a.runtime = ns;
+	(void)syscall(SYS_sched_setattr, 0, &a, 0);
+}
+
+void thread_pace(enum thread_pace pace)
+{
+	int nice;
+
+	set_turn(pace == THREAD_PROMPT ? PROMPT_NS : 0);
+	if (pace != THREAD_BULK)
+		return;
+	errno = 0;
+	nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+	if (!errno && nice < BULK_NICE)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), BULK_NICE);
 }

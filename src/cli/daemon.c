@@ -3,6 +3,7 @@
 
 #include "cli/daemon.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "auth/config.h"
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "blob/blob.h"
 #include "cli/serve.h"
 #include "cli/webhook_key.h"
@@ -31,7 +33,7 @@
 #include "tracking/tracking.h"
 
 enum {
-	COMMITTERS = 2, /* a third one gains nothing */
+	COMMITTERS = 3, /* two of one kind gain all there is; the third is the other kind's */
 	READERS = 2,
 	STATEMENT_TIMEOUT_MS = 10000,
 	CONNECT_MS = 10000,
@@ -39,7 +41,8 @@ enum {
 	TRANSFER_THREADS = 4,
 	AUTH_CONNECTIONS = 2, /* a login waits for no search */
 	AUTH_CONNECTIONS_FROM = 6,
-	SPARE_CONNECTIONS = 8 + WEBHOOK_CONNECTIONS + SETTLE_CONNECTIONS, /* of the private PostgreSQL: migrations, gc, psql */
+	/* of the private PostgreSQL: migrations, gc, psql */
+	SPARE_CONNECTIONS = 8 + WEBHOOK_CONNECTIONS + CURVE_CONNECTIONS + SETTLE_CONNECTIONS,
 };
 
 static int open_database(struct ctx *c, struct daemon *d)
@@ -89,7 +92,7 @@ static int open_pools(struct ctx *c, struct daemon *d)
 	struct db_options o = { .conninfo = d->conninfo,
 				.statement_timeout_ms = STATEMENT_TIMEOUT_MS };
 
-	d->committers = total >= 2 * COMMITTERS ? COMMITTERS : 1;
+	d->committers = total >= 2 * COMMITTERS ? COMMITTERS : total >= 4 ? 2 : 1;
 	d->readers = total - d->committers;
 	if (d->values->text[SERVE_APP_NAME] && total >= AUTH_CONNECTIONS_FROM) {
 		d->readers -= AUTH_CONNECTIONS;
@@ -247,6 +250,18 @@ static int open_settling(struct ctx *c, struct daemon *d)
 	return d->settling ? 0 : fail(c, INTERNAL_ERROR, "No memory or thread to settle runs.");
 }
 
+/* Searches compute in the database. Where it has the same cores as we do, more of them than cores only take time from
+   each other and from all else; one more, because one's answer is being written. */
+static unsigned most_searches(const struct daemon *d)
+{
+	int64_t asked = cli_option_number(d->values, SERVE_SEARCHES);
+	cpu_set_t cores;
+
+	if (asked || !db_uri_is_local(d->conninfo) || sched_getaffinity(0, sizeof(cores), &cores))
+		return (unsigned)asked;
+	return (unsigned)CPU_COUNT(&cores) + 1;
+}
+
 static int listen_http(struct ctx *c, struct daemon *d)
 {
 	const struct cli_values *v = d->values;
@@ -267,6 +282,7 @@ static int listen_http(struct ctx *c, struct daemon *d)
 		.workspaces = cli_option_is(v, SERVE_ENABLE_WORKSPACES),
 		.event_threads = (unsigned)cli_option_number(v, SERVE_EVENT_THREADS),
 		.workers = d->workers,
+		.searches = most_searches(d),
 		.pool = d->read_pool,
 		.reader = d->reader,
 		.committer = d->committer,
@@ -283,6 +299,8 @@ int cli_daemon_start(struct ctx *c, struct daemon *d)
 	const struct cli_values *v = d->values;
 	struct auth_config accounts = { 0 };
 
+	/* Of all threads, and of the private PostgreSQL; those that move bytes know better. */
+	thread_pace(THREAD_PROMPT);
 	/* For blob/, which knows no flags; no thread runs yet. */
 	setenv("CAPSTAN_ARTIFACT_STALL_SECONDS", v->text[SERVE_ARTIFACT_STALL], 1);
 	net_init();

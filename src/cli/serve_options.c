@@ -93,6 +93,11 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 	[SERVE_EVENT_THREADS] = { .name = "event-threads", .type = CLI_NUMBER,
 		.env = "CAPSTAN_EVENT_THREADS", .value = "N", .fallback = "2", .min = 1, .max = 64,
 		.help = "Threads that read and write sockets." },
+	[SERVE_SEARCHES] = { .name = "searches", .type = CLI_NUMBER,
+		.env = "CAPSTAN_SEARCHES", .value = "N", .fallback = "0", .min = 0, .max = 1024,
+		.help = "Most searches and histories at one time; others wait, and delay nothing else. "
+		        "0: one more than there are cores when the database is on this machine, else what "
+		        "--db-pool-size leaves." },
 	[SERVE_STATIC_PREFIX] = { .name = "static-prefix", .env = "MLFLOW_STATIC_PREFIX",
 		.value = "PATH",
 		.help = "Path in front of all paths of this server, for a reverse proxy: starts "

@@ -242,6 +242,25 @@ int db_uri_normalize(struct ctx *c, const char *uri, const char **ret)
 	return 0;
 }
 
+/* No host: a Unix socket. Of several, where the first is. */
+bool db_uri_is_local(const char *conninfo)
+{
+	static const char *const here[] = { "/", "@", "localhost", "127.", "::1" };
+	CLEANUP(free_known) PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	bool local = true;
+
+	for (const PQconninfoOption *o = options; o && o->keyword; o++) {
+		bool names = strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "hostaddr") == 0;
+
+		if (!names || !o->val || !*o->val)
+			continue;
+		local = false;
+		for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
+			local |= strncmp(o->val, here[i], strlen(here[i])) == 0;
+	}
+	return options && local;
+}
+
 const char *db_uri_redact(struct ctx *c, const char *uri)
 {
 	struct buf to = BUF(c->arena, URI_MOST);

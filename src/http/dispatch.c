@@ -385,6 +385,22 @@ int dispatch(struct job *j)
 	return 0;
 }
 
+static enum http_lane lane_of(const struct job *j)
+{
+	if (route_is_heavy(j->match.route))
+		return HTTP_HEAVY;
+	return j->size > LIMIT_INLINE_BODY ? HTTP_BODIES : HTTP_LIGHT;
+}
+
+static bool hand_to_worker(struct job *j)
+{
+	struct http_server *s = j->server;
+
+	j->queued_ms = clock_ms();
+	return route_of_stores(j->match.route) ? queue_push(s->store_queue, &j->node)
+					       : lanes_push(s->lanes, lane_of(j), &j->node);
+}
+
 void dispatch_hand_over(struct job *j)
 {
 	/* First: whoever takes it may resume at once. */
@@ -402,9 +418,7 @@ void dispatch_hand_over(struct job *j)
 		submit(j);
 		return;
 	default:
-		j->queued_ms = clock_ms();
-		if (!queue_push(route_of_stores(j->match.route) ? j->server->store_queue
-								: j->server->queue, &j->node))
+		if (!hand_to_worker(j))
 			too_busy(j, "Too many requests are waiting; try again later.");
 	}
 }

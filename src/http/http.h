@@ -22,6 +22,7 @@
 #include "auth/auth.h"
 #include "base/buf.h"
 #include "base/ctx.h"
+#include "base/lanes.h"
 #include "base/queue.h"
 #include "facts.h"
 #include "guard.h"
@@ -62,6 +63,14 @@ enum conn_phase {
 
 struct http_server;
 
+/* Of the workers, in the order they are served. */
+enum http_lane {
+	HTTP_LIGHT,                     /* a few rows by their keys: never behind the others */
+	HTTP_BODIES,                    /* large ones to be decoded */
+	HTTP_HEAVY,                     /* what may look at much: searches, histories */
+	HTTP_LANES,
+};
+
 /* One client connection; made and freed by the event thread, watched by the sweeper. */
 struct conn {
 	struct conn *next, **link;      /* its shard's list; under the shard's lock */
@@ -96,7 +105,7 @@ struct http_server {
 	struct MHD_Daemon *mhd;
 	struct guard *guard;
 	struct facts *facts;            /* NULL: no auth */
-	struct queue *queue;
+	struct lanes *lanes;            /* of the workers */
 	pthread_t *workers;
 	unsigned worker_count;
 	struct queue *store_queue;      /* of requests that wait for artifact stores */

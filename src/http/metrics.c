@@ -324,7 +324,7 @@ void metrics_write(const struct http_server *s, struct buf *to)
 	number(to, "capstan_http_request_bodies_bytes", "gauge", "Memory of request bodies.",
 	       (double)atomic_load(&s->bodies));
 	number(to, "capstan_http_queue_length", "gauge", "Requests waiting for a worker.",
-	       (double)queue_length(s->queue));
+	       (double)lanes_length(s->lanes));
 	number(to, "capstan_http_store_queue_length", "gauge",
 	       "Requests waiting for a worker that asks artifact stores.",
 	       (double)queue_length(s->store_queue));

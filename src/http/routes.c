@@ -149,6 +149,19 @@ bool route_of_stores(const struct route *r)
 					  : strstr(r->path, "}/artifacts/") != NULL);
 }
 
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+bool route_is_heavy(const struct route *r)
+{
+	return ends_with(r->path, "/search") || ends_with(r->path, "/search-datasets") ||
+	       strstr(r->path, "/get-history") != NULL;
+}
+
 bool route_of_accounts(const struct route *r)
 {
 	return r && (r->needs == NEEDS_ACCOUNTS || r->needs == NEEDS_ACCOUNTS_ADMIN);

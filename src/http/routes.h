@@ -60,6 +60,9 @@ bool route_of_stores(const struct route *r);
 /* ... and that needs no database before that. */
 bool route_of_proxy(const struct route *r);
 
+/* One that may look at more than a few rows: a search, a history. */
+bool route_is_heavy(const struct route *r);
+
 /* One of users and roles. False for NULL. */
 bool route_of_accounts(const struct route *r);
 

@@ -35,9 +35,12 @@ static void *worker(void *arg)
 {
 	struct http_server *s = arg;
 	struct queue_node *n;
+	unsigned lane;
 
-	while ((n = queue_pop(s->queue)))
+	while ((n = lanes_pop(s->lanes, &lane))) {
 		dispatch_work((struct job *)n);
+		lanes_done(s->lanes, lane);
+	}
 	return NULL;
 }
 
@@ -71,14 +74,33 @@ static int start_store_workers(struct ctx *c, struct http_server *s)
 	return 0;
 }
 
+/* A quarter of the workers, and one at least, is kept for light requests, and one of them for all others. */
+static struct lanes *new_lanes(const struct http_server *s)
+{
+	unsigned workers = s->options.workers, kept = 1 + workers / 4;
+	unsigned others = workers > kept ? workers - kept : 1;
+	unsigned bodies = others > 2 ? others / 3 : 1;
+	unsigned heavy = others > bodies ? others - bodies : 1;
+
+	if (s->options.searches && s->options.searches < heavy)
+		heavy = s->options.searches;
+	const struct lane lanes[HTTP_LANES] = {
+		[HTTP_LIGHT] = { LIMIT_QUEUE, workers > 1 ? workers - 1 : 1 },
+		[HTTP_BODIES] = { LIMIT_QUEUE, bodies },
+		[HTTP_HEAVY] = { LIMIT_QUEUE, heavy },
+	};
+
+	return lanes_new(lanes, HTTP_LANES);
+}
+
 static int start_workers(struct ctx *c, struct http_server *s)
 {
 	unsigned count = s->options.workers;
 	char name[24];
 
-	s->queue = queue_new(LIMIT_QUEUE);
+	s->lanes = new_lanes(s);
 	s->workers = calloc(count, sizeof(*s->workers));
-	if (!s->queue || !s->workers)
+	if (!s->lanes || !s->workers)
 		return fail(c, INTERNAL_ERROR, "No memory for the worker threads.");
 	for (; s->worker_count < count; s->worker_count++) {
 		snprintf(name, sizeof(name), "worker-%u", s->worker_count);
@@ -91,8 +113,8 @@ static int start_workers(struct ctx *c, struct http_server *s)
 
 static void stop_workers(struct http_server *s)
 {
-	if (s->queue)
-		queue_close(s->queue);
+	if (s->lanes)
+		lanes_close(s->lanes);
 	if (s->store_queue)
 		queue_close(s->store_queue);
 	if (s->record_queue)
@@ -105,7 +127,7 @@ static void stop_workers(struct http_server *s)
 	queue_free(s->record_queue);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		pthread_join(s->workers[i], NULL);
-	queue_free(s->queue);
+	lanes_free(s->lanes);
 	free(s->workers);
 }
 
@@ -367,7 +389,7 @@ void http_server_stop(struct http_server *s)
 	}
 	/* libmicrohttpd must not be stopped with suspended connections. Who works on them has
 	   deadlines of his own. */
-	queue_close(s->queue);
+	lanes_close(s->lanes);
 	queue_close(s->store_queue);
 	queue_close(s->record_queue);
 	if (!wait_until_zero(&s->suspended, 2 * HTTP_STOP_MS)) {

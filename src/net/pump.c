@@ -399,6 +399,7 @@ static void *pump_thread(void *arg)
 	struct net_pump *p = arg;
 	struct epoll_event events[EVENTS];
 
+	thread_pace(THREAD_BULK);
 	while (read_inbox(p)) {
 		int count = epoll_wait(p->epoll, events, EVENTS, patience(p));
 		int64_t now;

@@ -5,6 +5,9 @@
  * Threads that commit what waits. A group is what arrived while the last commit ran; where that is
  * known to be a few requests and not one, the next is held open for a moment, because their
  * clients are about to ask again.
+ *
+ * Large batches travel apart: a metric logged beside them would otherwise wait until all that came before it are
+ * stored. Each kind has as many groups at work as pay, and one thread more than one kind uses is there for the other.
  */
 
 #include <assert.h>
@@ -16,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/lanes.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -33,11 +37,13 @@ enum {
 	THREADS = 16,
 };
 
+enum { LANE_LIGHT, LANE_BULK, LANES };
+
 struct committer {
-	struct queue *queue;
+	struct lanes *lanes;
 	struct db_pool *pool;
-	pthread_mutex_t taking;         /* held by the one thread that takes from the queue */
-	atomic_uint recent;             /* mean requests of the last groups, times RECENT_UNIT */
+	pthread_mutex_t taking;         /* held by the one thread that takes */
+	atomic_uint recent;             /* mean requests of the last light groups, times RECENT_UNIT */
 	atomic_uint_least64_t commits, requests, points, failures;
 	unsigned count;
 	pthread_t threads[THREADS];
@@ -48,6 +54,7 @@ struct group {
 	struct write *writes[LIMIT_COMMIT_REQUESTS];
 	size_t count;
 	size_t weight;
+	unsigned lane;
 };
 
 static size_t weigh(const struct queue_node *n)
@@ -57,21 +64,13 @@ static size_t weigh(const struct queue_node *n)
 
 /* ---- taking a group ---- */
 
-/* Only while holding `taking`: then what the queue is seen to hold is still there. */
-static bool take(struct group *g)
+static void add(struct group *g, struct queue_node *n)
 {
-	size_t count, room = g->weight < LIMIT_COMMIT_POINTS ? LIMIT_COMMIT_POINTS - g->weight : 0;
-	struct queue_node *n = queue_pop_many(g->committer->queue, LIMIT_COMMIT_REQUESTS - g->count,
-	                                      room, weigh, &count);
-
-	if (!n)
-		return false;
 	for (; n; n = n->next) {
 		assert(g->count < LIMIT_COMMIT_REQUESTS);
 		g->writes[g->count++] = (struct write *)n;
 		g->weight += weigh(n);
 	}
-	return true;
 }
 
 /* Never for a client alone: the mean is 1 then. */
@@ -79,32 +78,33 @@ static void gather(struct group *g)
 {
 	struct committer *m = g->committer;
 	unsigned recent = atomic_load_explicit(&m->recent, memory_order_relaxed);
-	size_t expected = recent / RECENT_UNIT;
+	size_t expected = recent / RECENT_UNIT, count;
 
 	if (recent <= RECENT_UNIT * 3 / 2 || expected >= GATHER_BELOW)
 		return;
 	for (int waited = 0; waited < GATHER_US; waited += GATHER_STEP_US) {
-		if (g->count + queue_length(m->queue) > expected)
+		if (g->count + lanes_waiting(m->lanes, g->lane) > expected)
 			break;
 		nanosleep(&(struct timespec){ .tv_nsec = GATHER_STEP_US * 1000 }, NULL);
 	}
-	if (queue_length(m->queue) > 0 && g->weight < LIMIT_COMMIT_POINTS &&
-	    g->count < LIMIT_COMMIT_REQUESTS)
-		take(g);
+	if (g->weight < LIMIT_COMMIT_POINTS && g->count < LIMIT_COMMIT_REQUESTS)
+		add(g, lanes_pop_more(m->lanes, g->lane, LIMIT_COMMIT_REQUESTS - g->count,
+				      LIMIT_COMMIT_POINTS - g->weight, weigh, &count));
 }
 
 static bool next_group(struct group *g)
 {
 	struct committer *m = g->committer;
-	bool any;
+	size_t count;
 
 	g->count = g->weight = 0;
+	/* Others would take what a group that is held open waits for. */
 	pthread_mutex_lock(&m->taking);
-	any = take(g);
-	if (any)
+	add(g, lanes_pop_many(m->lanes, LIMIT_COMMIT_REQUESTS, LIMIT_COMMIT_POINTS, weigh, &count, &g->lane));
+	if (g->count && g->lane == LANE_LIGHT)
 		gather(g);
 	pthread_mutex_unlock(&m->taking);
-	return any;
+	return g->count > 0;
 }
 
 /* ---- committing it ---- */
@@ -150,8 +150,10 @@ static void answer(struct group *g)
 		failures += w->ctx->error.code != OK;
 		w->done(w);
 	}
-	recent += (unsigned)g->count * (RECENT_UNIT / RECENT_GROUPS) - recent / RECENT_GROUPS;
-	atomic_store_explicit(&m->recent, recent, memory_order_relaxed);
+	if (g->lane == LANE_LIGHT) {
+		recent += (unsigned)g->count * (RECENT_UNIT / RECENT_GROUPS) - recent / RECENT_GROUPS;
+		atomic_store_explicit(&m->recent, recent, memory_order_relaxed);
+	}
 	atomic_fetch_add_explicit(&m->commits, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&m->requests, g->count, memory_order_relaxed);
 	atomic_fetch_add_explicit(&m->points, points, memory_order_relaxed);
@@ -193,8 +195,10 @@ static void *run(void *arg)
 	g->committer = arg;
 	/* The default slack of 50 us would double each step of gather(). */
 	prctl(PR_SET_TIMERSLACK, 1000ul);
-	while (next_group(g))
+	while (next_group(g)) {
 		work(g);
+		lanes_done(g->committer->lanes, g->lane);
+	}
 	free(g);
 	return NULL;
 }
@@ -204,14 +208,16 @@ static void *run(void *arg)
 struct committer *committer_new(struct db_pool *pool, unsigned threads)
 {
 	struct committer *m = calloc(1, sizeof(*m));
+	unsigned most = threads > 1 ? threads - 1 : 1;
+	const struct lane lanes[LANES] = { { LIMIT_QUEUE, most }, { LIMIT_QUEUE, most } };
 
 	assert(threads > 0 && threads <= THREADS);
 	if (!m)
 		return NULL;
 	m->pool = pool;
 	pthread_mutex_init(&m->taking, NULL);
-	m->queue = queue_new(LIMIT_QUEUE);
-	while (m->queue && m->count < threads &&
+	m->lanes = lanes_new(lanes, LANES);
+	while (m->lanes && m->count < threads &&
 	       thread_start(&m->threads[m->count], "committer", run, m) == 0)
 		m->count++;
 	if (m->count < threads) {
@@ -223,7 +229,7 @@ struct committer *committer_new(struct db_pool *pool, unsigned threads)
 
 bool committer_submit(struct committer *m, struct write *w)
 {
-	return queue_push(m->queue, &w->node);
+	return lanes_push(m->lanes, write_weight(w) > LIMIT_LIGHT_WRITE ? LANE_BULK : LANE_LIGHT, &w->node);
 }
 
 void committer_stats(struct committer *m, struct committer_stats *ret)
@@ -233,7 +239,7 @@ void committer_stats(struct committer *m, struct committer_stats *ret)
 		.requests = atomic_load_explicit(&m->requests, memory_order_relaxed),
 		.points = atomic_load_explicit(&m->points, memory_order_relaxed),
 		.failures = atomic_load_explicit(&m->failures, memory_order_relaxed),
-		.queued = queue_length(m->queue),
+		.queued = lanes_length(m->lanes),
 	};
 }
 
@@ -241,11 +247,11 @@ void committer_free(struct committer *m)
 {
 	if (!m)
 		return;
-	if (m->queue)
-		queue_close(m->queue);
+	if (m->lanes)
+		lanes_close(m->lanes);
 	for (unsigned i = 0; i < m->count; i++)
 		pthread_join(m->threads[i], NULL);
-	queue_free(m->queue);
+	lanes_free(m->lanes);
 	pthread_mutex_destroy(&m->taking);
 	free(m);
 }

@@ -190,6 +190,75 @@ def test_histories(server, full):
             "run_ids": runs[:5], "metric_key": "m1", "start_step": "-9223372036854775808", "end_step": extreme, "max_results": 2500}), 1)
 
 
+def many(server, count, ask):
+    """Clients whose requests wait for what we hold; the statuses they got in the end."""
+    statuses = []
+
+    def send(number):
+        client = Client(server)
+        statuses.append(ask(client, number).status)
+        client.close()
+
+    threads = [threading.Thread(target=send, args=(n,)) for n in range(count)]
+    for each in threads:
+        each.start()
+    time.sleep(0.5 * SLOW)              # they fill every place there is for them
+    assert not statuses
+    return threads, statuses
+
+
+def quick(client, world, step):
+    """Light requests, none of which waits."""
+    for ask in (lambda: client.get("runs/get", {"run_id": world.run}), lambda: client.get("experiments/get", {"experiment_id": world.experiment}),
+                lambda: client.post("runs/log-metric", {"run_id": world.run, "key": "m", "value": 1, "timestamp": 1, "step": step}),
+                lambda: client.post("runs/update", {"run_id": world.run, "run_name": f"n{step}"})):
+        begun = time.monotonic()
+        assert ask().status == 200
+        assert time.monotonic() - begun < OTHERS_S / 3
+
+
+@pytest.mark.parametrize("flags", [[], ["--searches", "20"], ["--db-pool-size", "6"], ["--db-pool-size", "4"]], ids=str)
+def test_stuck_searches_delay_no_light_request(new_server, postgres, flags):
+    """However many searches wait for the database, workers and connections are left for the others."""
+    name = unique("stuck").replace("-", "_")
+    server = new_server(*flags, backend=postgres.database(name))
+    client = Client(server)
+    world = World(client)
+    with postgres.session(name) as session:
+        session.ask("BEGIN; LOCK TABLE capstan.registered_models IN ACCESS EXCLUSIVE MODE;")
+        threads, statuses = many(server, 40, lambda client, n: client.get("registered-models/search", {"max_results": 10}))
+        for step in range(3):
+            quick(client, world, step)
+        assert not statuses
+        session.ask("COMMIT;")
+        for each in threads:
+            each.join()
+    assert statuses == [200] * 40
+    client.close()
+
+
+@pytest.mark.parametrize("flags", [[], ["--db-pool-size", "4"]], ids=str)
+def test_stuck_batches_delay_no_small_write(new_server, postgres, flags):
+    """Large batches that wait for a row share no commit with small writes, and leave a committer for them."""
+    name = unique("batches").replace("-", "_")
+    server = new_server(*flags, backend=postgres.database(name))
+    client = Client(server)
+    world, other = World(client), World(client)
+    with postgres.session(name) as session:
+        client.good("runs/log-metric", {"run_id": other.run, "key": "held", "value": 1, "timestamp": 1})
+        session.ask(f"BEGIN; SELECT 1 FROM capstan.latest JOIN capstan.runs ON runs.id = run_id WHERE uuid = '{other.run}' FOR UPDATE;")
+        threads, statuses = many(server, 40, lambda client, n: client.post("runs/log-batch", {"run_id": other.run, "metrics": [
+            {"key": "held", "value": n, "timestamp": i, "step": i} for i in range(1000)]}))
+        for step in range(3):
+            quick(client, world, step)
+        assert not statuses
+        session.ask("COMMIT;")
+        for each in threads:
+            each.join()
+    assert statuses == [200] * 40
+    client.close()
+
+
 def test_a_query_has_its_time(new_server, postgres):
     """A statement that cannot end is ended: 503, in the daemon's words, and the connection serves the next."""
     server = new_server(backend=postgres.database("slow"))

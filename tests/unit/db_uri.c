@@ -51,6 +51,30 @@ static const struct {
 	{ "postgresqlx://h/db", NULL, "postgresqlx://" },
 };
 
+static void is_local(void **state)
+{
+	static const struct {
+		const char *conninfo;
+		bool local;
+	} hosts[] = {
+		{ "postgresql:///db", true },
+		{ "postgresql://u@localhost:5432/db", true },
+		{ "postgresql://u@127.0.0.1/db", true },
+		{ "postgresql://u@[::1]:5432/db", true },
+		{ "postgresql:///db?host=%2Fvar%2Frun%2Fpostgresql", true },
+		{ "host=/run/x dbname=capstan user=capstan", true },
+		{ "postgresql://u@db.example.com/db", false },
+		{ "postgresql://u@10.0.0.1/db", false },
+		{ "postgresql://db/db?hostaddr=10.1.2.3", false },
+		{ "postgresql://[::2]/db", false },
+		{ "nonsense", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		assert_int_equal(db_uri_is_local(hosts[i].conninfo), hosts[i].local);
+}
+
 static void normalize(void **state)
 {
 	(void)state;
@@ -111,7 +135,7 @@ static void redact(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(normalize),
+		cmocka_unit_test(normalize), cmocka_unit_test(is_local),
 		cmocka_unit_test(too_long),
 		cmocka_unit_test(redact),
 	};

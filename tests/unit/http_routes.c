@@ -151,9 +151,39 @@ static void test_methods(void **state)
 	arena_free(c.arena);
 }
 
+static void test_heavy(void **state)
+{
+	static const struct {
+		enum http_method method;
+		const char *path;
+		bool heavy;
+	} cases[] = {
+		{ METHOD_POST, "/api/2.0/mlflow/runs/search", true },
+		{ METHOD_GET, "/api/2.0/mlflow/registered-models/search", true },
+		{ METHOD_POST, "/ajax-api/2.0/mlflow/experiments/search-datasets", true },
+		{ METHOD_GET, "/api/2.0/mlflow/metrics/get-history", true },
+		{ METHOD_GET, "/api/2.0/mlflow/metrics/get-history-bulk-interval", true },
+		{ METHOD_GET, "/api/2.0/mlflow/runs/get", false },
+		{ METHOD_GET, "/api/2.0/mlflow/experiments/get-by-name", false },
+		{ METHOD_POST, "/api/2.0/mlflow/runs/log-batch", false },
+		{ METHOD_GET, "/health", false },
+	};
+	struct ctx c = { .arena = arena_new(1 << 20) };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct route_match m;
+
+		route_find(&c, cases[i].method, cases[i].path, &m);
+		assert_non_null(m.route);
+		assert_int_equal(route_is_heavy(m.route), cases[i].heavy);
+	}
+	arena_free(c.arena);
+}
+
 static void test_metrics_text(void **state)
 {
-	struct http_server s = { .queue = queue_new(4),
+	struct http_server s = { .lanes = lanes_new(&(struct lane){ 4, 1 }, 1),
 				 .store_queue = queue_new(4),
 				 .worker_count = 8,
 				 .started_ms = 1700000000000 };
@@ -186,7 +216,7 @@ static void test_metrics_text(void **state)
 	for (const char *line = text.data; *line; line = strchr(line, '\n') + 1)
 		assert_true(*line == '#' || strncmp(line, "capstan_", 8) == 0 ||
 			    strncmp(line, "process_", 8) == 0);
-	queue_free(s.queue);
+	lanes_free(s.lanes);
 	queue_free(s.store_queue);
 	arena_free(a);
 }
@@ -205,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_rows_are_sound),
 		cmocka_unit_test(test_absent),
 		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_heavy),
 		cmocka_unit_test(test_metrics_text),
 	};
 
