@@ -38,7 +38,7 @@ enum {
 	HTTP_EVENT_THREADS = 2,
 	/* Per connection, for the heads of request and reply. libmicrohttpd clears it all at each
 	   request, so it is resident: 10,000 idle clients must fit in 100 MB. */
-	HTTP_POOL = 7 << 10,
+	HTTP_POOL = 6 << 10,
 	HTTP_IDLE_S = 75,
 	HTTP_HEAD_MS = 10000,
 	HTTP_GRACE_MS = 30000,          /* then at least HTTP_PROGRESS bytes a second, in and out */
@@ -51,7 +51,8 @@ enum {
 	HTTP_CUT_MS = 1500,             /* then, for those whose store was given up */
 	HTTP_FAREWELL_MS = 200,
 	HTTP_BLOCK = 64 << 10,          /* of a download, per write */
-	HTTP_WIDE = 64 << 10,           /* of an upload, per read */
+	HTTP_WIDE = 64 << 10,           /* of an upload, per read; of a large head */
+	HTTP_WIDE_HEADS = 256,          /* such heads at one time */
 };
 
 enum conn_phase {
@@ -184,6 +185,7 @@ struct job {
 	struct transfer *transfer;
 	struct MemoryPool *offered;     /* mhd_pool.h */
 	bool wide;
+	bool wide_head;
 	struct transfer_head head;
 	bool cut;                       /* a download that failed after its head: it is in the log */
 	struct http_text text;

@@ -5,12 +5,13 @@
  * mhd_pool — the memory of libmicrohttpd's connections (cmake/microhttpd.cmake: ld --wrap, as in mhd_epoll.c).
  *
  * Its own pool is one block of fixed size for heads, replies and bodies. A pool that 10,000 idle clients can afford has
- * 3 KiB left for the read buffer: a body of 1 GiB is then 350,000 reads. This one is the same block and, while an upload
- * is read, a second one for the read buffer.
+ * 3 KiB left for the read buffer: a body of 1 GiB is then 350,000 reads, and a head with a large cookie is refused. This
+ * one is the same block and, while an upload or such a head is read, a second one for the read buffer.
  */
 #include "mhd_pool.h"
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@ struct MemoryPool {
 	size_t end;                     /* behind the last free byte */
 	bool is_mmap;                   /* false */
 	bool offered;
+	bool head;                      /* offered, to a head */
+	bool counted;                   /* wide is one of wide_heads */
 	uint8_t *wide;                  /* the read buffer, once it is too large for the pool; NULL */
 	size_t wide_size;
 };
@@ -76,18 +79,48 @@ struct MemoryPool *mhd_pool_offer(struct MHD_Connection *connection)
 	return p;
 }
 
+/* Heads come before anybody is known to be a client: what they may take is bounded for all together. */
+static atomic_uint wide_heads;
+
+struct MemoryPool *mhd_pool_offer_head(struct MHD_Connection *connection)
+{
+	struct MemoryPool *p = mhd_pool_offer(connection);
+
+	if (p && p->offered) {
+		p->offered = false;
+		p->head = true;
+	}
+	return p;
+}
+
 void mhd_pool_take_back(struct MemoryPool *p)
 {
-	p->offered = false;
+	p->offered = p->head = false;
+}
+
+bool mhd_pool_is_wide(const struct MemoryPool *p)
+{
+	return p->wide;
+}
+
+/* A head that has to grow moves at once: what it leaves is for the places of its headers and for the reply's head. */
+static bool may_widen_head(const struct MemoryPool *p)
+{
+	return p->head && atomic_load(&wide_heads) < HTTP_WIDE_HEADS;
 }
 
 /* The read buffer moves out. */
 static void *widen(struct MemoryPool *p, void *old, size_t old_size, size_t size)
 {
-	p->offered = false;
+	bool head = p->head;
+
+	mhd_pool_take_back(p);
 	p->wide = malloc(size);
 	if (!p->wide)
 		return NULL;
+	p->counted = head;
+	if (head)
+		atomic_fetch_add(&wide_heads, 1);
 	p->wide_size = size;
 	memcpy(p->wide, old, old_size);
 	if (aligned(offset_of(p, old) + old_size) == p->pos)
@@ -98,6 +131,9 @@ static void *widen(struct MemoryPool *p, void *old, size_t old_size, size_t size
 static void narrow(struct MemoryPool *p)
 {
 	free(p->wide);
+	if (p->counted)
+		atomic_fetch_sub(&wide_heads, 1);
+	p->counted = false;
 	p->wide = NULL;
 	p->wide_size = 0;
 }
@@ -126,7 +162,7 @@ void __wrap_MHD_pool_destroy(struct MemoryPool *p)
 /* A read buffer is enlarged by an eighth of what is free. */
 size_t __wrap_MHD_pool_get_free(struct MemoryPool *p)
 {
-	return p->offered ? (size_t)8 * HTTP_WIDE : p->end - p->pos;
+	return p->offered || may_widen_head(p) ? (size_t)8 * HTTP_WIDE : p->end - p->pos;
 }
 
 void *__wrap_MHD_pool_allocate(struct MemoryPool *p, size_t size, bool from_end)
@@ -176,7 +212,7 @@ void *__wrap_MHD_pool_reallocate(struct MemoryPool *p, void *old, size_t old_siz
 
 	if (old && in_wide(p, old))
 		return size <= p->wide_size - ((uintptr_t)old - (uintptr_t)p->wide) ? old : NULL;
-	if (p->offered && old && size > old_size)
+	if (old && size > old_size && (p->offered || may_widen_head(p)))
 		return widen(p, old, old_size, size);
 	p->offered = false;
 	if (size > p->size)
@@ -203,7 +239,7 @@ void __wrap_MHD_pool_deallocate(struct MemoryPool *p, void *block, size_t size)
 {
 	size_t offset;
 
-	p->offered = false;
+	mhd_pool_take_back(p);
 	/* Trailers may lie in the other: it stays until the request ends. */
 	if (!block || !size || in_wide(p, block))
 		return;
@@ -219,7 +255,7 @@ void __wrap_MHD_pool_deallocate(struct MemoryPool *p, void *block, size_t size)
 /* No request finds bytes of another. */
 void *__wrap_MHD_pool_reset(struct MemoryPool *p, void *keep, size_t copy, size_t size)
 {
-	p->offered = false;
+	mhd_pool_take_back(p);
 	/* More came behind the upload than leaves room for what belongs to it. */
 	if (keep && in_wide(p, keep) && size > p->size / 2) {
 		memmove(p->wide, keep, copy);

@@ -64,6 +64,7 @@ void *request_begin(void *cls, const char *uri, struct MHD_Connection *connectio
 	}
 	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	b.job->connection = connection;
+	b.job->offered = mhd_pool_offer_head(connection);
 	b.job->conn = info ? info->socket_context : NULL;
 	atomic_fetch_add(&b.server->jobs, 1);
 	return b.job;
@@ -300,8 +301,11 @@ enum MHD_Result request_step(void *cls, struct MHD_Connection *connection, const
 	(void)cls, (void)connection, (void)url, (void)version;
 	if (!j)
 		return MHD_NO;
-	if (j->offered)
+	if (j->offered) {
+		if (j->state == JOB_HEAD)
+			j->wide_head = mhd_pool_is_wide(j->offered);
 		mhd_pool_take_back(TAKE(j->offered));
+	}
 	if (j->state == JOB_SENT)
 		return MHD_YES;
 	j->hand = HAND_NONE;
@@ -344,8 +348,8 @@ static int64_t bytes_of(const struct job *j)
 	const union MHD_ConnectionInfo *head =
 		MHD_get_connection_info(j->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
-	/* An announced length may be anything up to INT64_MAX. */
-	return head && j->length >= 0 && j->length <= INT64_MAX / 2
+	/* An announced length may be anything up to INT64_MAX. Where a head moved libmicrohttpd does not know its size. */
+	return head && !j->wide_head && j->length >= 0 && j->length <= INT64_MAX / 2
 		       ? (int64_t)head->header_size + j->length
 		       : -1;
 }
