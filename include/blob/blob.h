@@ -11,7 +11,7 @@
  * Readers and writers belong to one thread at a time. A call of theirs that cannot go on without
  * waiting for a network returns BLOB_AGAIN: it is repeated with the same arguments after `ready`
  * was called (from any thread, perhaps within the call). A store on disk blocks instead, never
- * BLOB_AGAIN. After *_close() `ready` is not called.
+ * BLOB_AGAIN but from blob_read_at_hand(). After *_close() `ready` is not called.
  */
 #ifndef BLOB_BLOB_H
 #define BLOB_BLOB_H
@@ -93,6 +93,7 @@ enum {
 	BLOB_SIGNS_WRITES = 1 << 1, /* and for writing */
 	BLOB_SIGNS_PARTS = 1 << 2,  /* blob_sign_part(): clients send parts to the store itself */
 	BLOB_NEVER_WAITS = 1 << 3,  /* blob_read() of an open reader: BLOB_AGAIN instead */
+	BLOB_READS_AT_HAND = 1 << 4, /* blob_read_at_hand() */
 };
 unsigned blob_abilities(const struct blob *b);
 
@@ -118,6 +119,9 @@ int blob_read_open(struct ctx *c, struct blob *b, const char *key, const struct 
    last, costs a store on a network a new request. */
 int blob_read(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
 	      size_t *got) MUST_CHECK;
+/* The same, of what lies in memory. BLOB_AGAIN: nothing there; `ready` is not called, only blob_read() gets it. */
+int blob_read_at_hand(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
+		      size_t *got) MUST_CHECK;
 void blob_read_close(struct blob_reader *r);
 
 /* Never BLOB_AGAIN: what needs a network waits for the first blob_write() or the commit. */

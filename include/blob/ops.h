@@ -25,6 +25,8 @@ struct blob_ops {
 			 struct blob_reader **ret, struct blob_info *info);
 	int (*read)(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
 		    size_t *got);
+	int (*read_at_hand)(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to,
+			    size_t n, size_t *got);
 	void (*read_close)(struct blob_reader *r);
 
 	int (*write_begin)(struct ctx *c, struct blob *b, const struct blob_target *t,

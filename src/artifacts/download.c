@@ -38,6 +38,14 @@ static int decide(struct ctx *c, const struct stream *s, const struct blob_info 
 	return 0;
 }
 
+/* Under t->lock. */
+static bool have_ring(struct transfer *t)
+{
+	return t->ring.data ||
+	       ring_open(&t->ring,
+			 t->head.length < LIMIT_RING ? (size_t)t->head.length : LIMIT_RING);
+}
+
 static int begin(struct ctx *c, struct transfer *t)
 {
 	struct transfer_head head = { 0 };
@@ -66,7 +74,7 @@ static int begin(struct ctx *c, struct transfer *t)
 	t->end = head.first + head.length;
 	/* Verifying takes too long for an event thread. */
 	direct = !rc && head.length && !t->hash &&
-		 (blob_abilities(t->what.store) & BLOB_NEVER_WAITS);
+		 (blob_abilities(t->what.store) & (BLOB_NEVER_WAITS | BLOB_READS_AT_HAND));
 	if (direct)
 		t->arena = arena_new(STEP_ARENA);
 	direct = direct && t->arena;
@@ -74,8 +82,7 @@ static int begin(struct ctx *c, struct transfer *t)
 	t->head = head;
 	t->direct = t->readable = direct;
 	if (!rc && head.length && !direct)
-		memory = ring_open(&t->ring,
-				   head.length < LIMIT_RING ? (size_t)head.length : LIMIT_RING);
+		memory = have_ring(t);
 	t->opened = !rc && memory;
 	pthread_mutex_unlock(&t->lock);
 	return memory ? rc : fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
@@ -125,13 +132,39 @@ static int fill(struct ctx *c, struct transfer *t, size_t *moved)
 	return 0;
 }
 
+/* For a direct download: what it could not get by itself, a ring of it; then it goes on by itself. */
+static int fetch(struct ctx *c, struct transfer *t)
+{
+	size_t moved = 0;
+	bool wanted, memory;
+	int rc = 0;
+
+	pthread_mutex_lock(&t->lock);
+	wanted = t->fetching;
+	memory = !wanted || have_ring(t);
+	pthread_mutex_unlock(&t->lock);
+	if (!memory)
+		return fail(c, TEMPORARILY_UNAVAILABLE, "Out of memory");
+	if (!wanted)
+		return 0;
+	while (rc == 0 && t->offset < t->end && moved < LIMIT_RING)
+		rc = fill(c, t, &moved);
+	if (rc < 0)
+		return -1;
+	pthread_mutex_lock(&t->lock);
+	t->fetching = false;
+	t->readable = true;
+	pthread_mutex_unlock(&t->lock);
+	return 0;
+}
+
 int download_step(struct ctx *c, struct transfer *t)
 {
 	size_t moved = 0;
 	int rc = begin(c, t);
 
 	if (rc == 0 && t->direct)
-		return 0;
+		return fetch(c, t);
 	while (rc == 0 && t->offset < t->end && moved < LIMIT_RING)
 		rc = fill(c, t, &moved);
 	if (rc)
@@ -148,11 +181,18 @@ struct pull {
 	size_t n, got;
 };
 
+static bool never_waits(const struct transfer *t)
+{
+	return blob_abilities(t->what.store) & BLOB_NEVER_WAITS;
+}
+
 /* 0 all that was wanted; BLOB_AGAIN. */
 static int pull(struct ctx *c, void *arg)
 {
 	struct pull *p = arg;
 	struct transfer *t = p->transfer;
+	int (*read)(struct ctx *, struct blob_reader *, uint64_t, void *, size_t, size_t *) =
+		never_waits(t) ? blob_read : blob_read_at_hand;
 
 	while (p->got < p->n && t->offset < t->end) {
 		size_t got = 0, n = p->n - p->got;
@@ -160,7 +200,7 @@ static int pull(struct ctx *c, void *arg)
 
 		if (n > t->end - t->offset)
 			n = (size_t)(t->end - t->offset);
-		rc = blob_read(c, t->reader, t->offset, p->out + p->got, n, &got);
+		rc = read(c, t->reader, t->offset, p->out + p->got, n, &got);
 		if (rc)
 			return rc;
 		if (!got)
@@ -176,18 +216,22 @@ enum transfer_state download_pull(struct transfer *t, char *out, size_t n, size_
 	struct pull p = { .transfer = t, .out = out, .n = n };
 	struct ctx c = { .arena = t->arena };
 	int rc = work_run(&c, pull, &p);
+	bool fetch = rc == BLOB_AGAIN && !never_waits(t);
 
 	*got = p.got;
 	pthread_mutex_lock(&t->lock);
 	t->moved += p.got;
 	t->done = t->moved == t->head.length;
+	t->fetching = fetch;
 	/* What was read before goes out first; the next call finds the failure. */
 	if (rc < 0)
 		transfer_fail(t, &c.error);
 	pthread_mutex_unlock(&t->lock);
 	if (arena_used(t->arena))
 		arena_reset(t->arena);
+	if (fetch)
+		engine_schedule(t);
 	if (p.got)
 		return TRANSFER_READY;
-	return rc < 0 ? TRANSFER_FAILED : t->offset == t->end ? TRANSFER_DONE : TRANSFER_WAIT;
+	return rc < 0 ? TRANSFER_FAILED : rc == BLOB_AGAIN ? TRANSFER_WAIT : TRANSFER_DONE;
 }

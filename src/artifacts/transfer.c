@@ -325,7 +325,7 @@ enum transfer_state transfer_pull(struct transfer *t, char *out, size_t n, size_
 	*got = 0;
 	pthread_mutex_lock(&t->lock);
 	assert(t->what.kind == STREAM_DOWNLOAD);
-	direct = t->direct && !t->failed && !t->done;
+	direct = t->direct && !t->fetching && !t->ring.used && !t->failed && !t->done;
 	if (direct)
 		t->readable = false; /* before it is read: `ready` may come at once */
 	if (t->failed)
@@ -344,7 +344,7 @@ enum transfer_state transfer_pull(struct transfer *t, char *out, size_t n, size_
 			ring_close(
 				&t->ring); /* all was read: the engine does not touch it any more */
 		}
-		refill = !t->done && t->ring.used <= t->ring.capacity / 2;
+		refill = !t->done && !t->direct && t->ring.used <= t->ring.capacity / 2;
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (direct)

@@ -10,7 +10,7 @@
  *   engine.lock    who works on it: phase, queues, counts
  * The engine side alone touches reader, writer and offset; they need no lock, as a transfer is on
  * one thread at a time. A direct download hands reader, offset and arena to the event side until it
- * closes.
+ * closes, but for the time of `fetching`.
  */
 #ifndef ARTIFACTS_TRANSFER_IMPL_H
 #define ARTIFACTS_TRANSFER_IMPL_H
@@ -59,6 +59,7 @@ struct transfer {
 	bool here;       /* its store never waits, and it is short or not yet open: the event side takes turns itself */
 	bool direct;     /* download: opened, and from now on the event side reads the store itself */
 	bool readable;   /* ... `ready` was called since it last did */
+	bool fetching;   /* ... met what a disk must be waited for: the engine reads a ring of it */
 	struct ring ring;
 	uint64_t moved; /* upload: pushed; download: pulled */
 	struct transfer_head head;

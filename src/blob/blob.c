@@ -76,6 +76,13 @@ int blob_read(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, s
 	return r->ops->read(c, r, offset, to, n, got);
 }
 
+int blob_read_at_hand(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
+		      size_t *got)
+{
+	assert(r->ops->abilities & BLOB_READS_AT_HAND);
+	return r->ops->read_at_hand(c, r, offset, to, n, got);
+}
+
 void blob_read_close(struct blob_reader *r)
 {
 	if (r)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -315,6 +316,28 @@ static int local_read(struct ctx *c, struct blob_reader *reader, uint64_t offset
 	return 0;
 }
 
+/* What preadv2() says when it will not wait; EOPNOTSUPP where the file system cannot tell. */
+static bool would_wait(int err)
+{
+	return err == EAGAIN || err == EOPNOTSUPP || err == ENOSYS;
+}
+
+static int local_read_at_hand(struct ctx *c, struct blob_reader *reader, uint64_t offset, void *to,
+			      size_t n, size_t *got)
+{
+	struct local_reader *r = (struct local_reader *)reader;
+	const struct iovec at = { to, n };
+	ssize_t k;
+
+	do {
+		k = preadv2(r->fd, &at, 1, (off_t)offset, RWF_NOWAIT);
+	} while (k < 0 && errno == EINTR);
+	if (k < 0)
+		return would_wait(errno) ? BLOB_AGAIN : local_fail(c, errno, "read");
+	*got = (size_t)k;
+	return 0;
+}
+
 static void local_read_close(struct blob_reader *reader)
 {
 	struct local_reader *r = (struct local_reader *)reader;
@@ -324,6 +347,7 @@ static void local_read_close(struct blob_reader *reader)
 }
 
 const struct blob_ops blob_local = {
+	.abilities = BLOB_READS_AT_HAND,
 	.owns = local_owns,
 	.open = local_open_uri,
 	.close = local_close,
@@ -332,6 +356,7 @@ const struct blob_ops blob_local = {
 	.remove = local_remove,
 	.read_open = local_read_open,
 	.read = local_read,
+	.read_at_hand = local_read_at_hand,
 	.read_close = local_read_close,
 	.write_begin = local_write_begin,
 	.write = local_write,

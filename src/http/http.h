@@ -50,7 +50,7 @@ enum {
 	HTTP_STOP_MS = 10000,
 	HTTP_CUT_MS = 1500,             /* then, for those whose store was given up */
 	HTTP_FAREWELL_MS = 200,
-	HTTP_BLOCK = 64 << 10,          /* of a download, per write */
+	HTTP_BLOCK = 256 << 10,         /* of a download, per write */
 	HTTP_WIDE = 64 << 10,           /* of an upload, per read; of a large head */
 	HTTP_WIDE_HEADS = 256,          /* such heads at one time */
 };

@@ -315,6 +315,11 @@ static void add_validators(struct job *j, struct reply *r)
 		reply_header(r, "Last-Modified", date);
 }
 
+static size_t block(const struct transfer_head *h)
+{
+	return h->length && h->length < HTTP_BLOCK ? (size_t)h->length : HTTP_BLOCK;
+}
+
 void stream_response(struct job *j, struct reply *r)
 {
 	const struct transfer_head *h = &j->head;
@@ -324,7 +329,7 @@ void stream_response(struct job *j, struct reply *r)
 	/* First: what may escape for want of memory would leave the response behind. */
 	disposition_write(&name, j->stream.file_name ? j->stream.file_name : "download");
 	r->response = h->status == 304 ? MHD_create_response_empty(MHD_RF_NONE)
-				       : MHD_create_response_from_callback(h->length, HTTP_BLOCK,
+				       : MHD_create_response_from_callback(h->length, block(h),
 									   pull, j, NULL);
 	if (!r->response)
 		return;

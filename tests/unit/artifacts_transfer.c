@@ -181,16 +181,8 @@ static bool exists(const char *key)
 
 static void test_sizes(void **state)
 {
-	static const size_t sizes[] = { 0,
-					1,
-					2,
-					4095,
-					4096,
-					LIMIT_RING - 1,
-					LIMIT_RING,
-					LIMIT_RING + 1,
-					3 * LIMIT_RING + 17,
-					5 << 20 };
+	static const size_t sizes[] = { 0, 1, 2, 4095, 4096, LIMIT_RING - 1, LIMIT_RING,
+					LIMIT_RING + 1, 3 * LIMIT_RING + 17, 5 << 20 };
 	static const size_t pieces[] = { 1000, 4096, 65537, 1 << 20 };
 
 	(void)state;
@@ -372,7 +364,7 @@ static struct blob_want slow_wanted;
 static atomic_int slow_nudges; /* writes of nothing */
 static pthread_t slow_writer;
 static atomic_int slow_here; /* writes that begin in slow_writer's thread */
-static const struct blob_ops slow_ops;
+static struct blob_ops slow_now; /* slow_ops, and what a test makes of them */
 
 static void *slow_call(void *arg)
 {
@@ -400,7 +392,7 @@ static struct slow *slow_new(struct blob_ready ready)
 {
 	struct slow *s = calloc(1, sizeof(*s));
 
-	s->reader.ops = &slow_ops;
+	s->reader.ops = &slow_now;
 	s->ready = ready;
 	atomic_fetch_add(&slow_open, 1);
 	return s;
@@ -489,9 +481,10 @@ static const struct blob_ops slow_ops = {
 
 static int setup_slow(void **state)
 {
-	static struct blob slow = { &slow_ops };
+	static struct blob slow = { &slow_now };
 
 	(void)state;
+	slow_now = slow_ops;
 	atomic_store(&slow_fail_at, -1);
 	engine = transfer_engine_new(&slow, 3);
 	return engine ? 0 : -1;
@@ -500,14 +493,53 @@ static int setup_slow(void **state)
 /* The same for a store that says so: its bytes come without the engine's threads. */
 static int setup_direct(void **state)
 {
-	static struct blob_ops ops;
-	static struct blob direct = { &ops };
+	static struct blob direct = { &slow_now };
 
 	(void)state;
-	ops = slow_ops;
-	ops.abilities = BLOB_NEVER_WAITS;
+	slow_now = slow_ops;
+	slow_now.abilities = BLOB_NEVER_WAITS;
 	atomic_store(&slow_fail_at, -1);
 	engine = transfer_engine_new(&direct, 3);
+	return engine ? 0 : -1;
+}
+
+/* And for a disk of whose bytes every other 100,000 are at hand. */
+static atomic_int hands; /* reads that found some */
+
+static int blocking_read(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
+			 size_t *got)
+{
+	(void)r;
+	if (atomic_fetch_sub(&slow_fail_at, 1) == 0)
+		return fail_because(c, IO_ERROR, "test", "on command");
+	for (*got = 0; *got < n && *got < 30000; (*got)++)
+		((char *)to)[*got] = byte((size_t)offset + *got);
+	return 0;
+}
+
+static int read_at_hand(struct ctx *c, struct blob_reader *r, uint64_t offset, void *to, size_t n,
+			size_t *got)
+{
+	size_t there = 100000 - (size_t)offset % 100000;
+
+	if (offset / 100000 % 2)
+		return BLOB_AGAIN;
+	atomic_fetch_add(&hands, 1);
+	return blocking_read(c, r, offset, to, n < there ? n : there, got);
+}
+
+static int setup_at_hand(void **state)
+{
+	static struct blob at_hand = { &slow_now };
+
+	(void)state;
+	slow_now = slow_ops;
+	slow_now.abilities = BLOB_READS_AT_HAND;
+	slow_now.read = blocking_read;
+	slow_now.read_at_hand = read_at_hand;
+	atomic_store(&slow_fail_at, -1);
+	atomic_store(&hands, 0);
+	engine = transfer_engine_new(&at_hand, 3);
 	return engine ? 0 : -1;
 }
 
@@ -561,6 +593,31 @@ static void test_short(void **state)
 			assert_int_equal(upload("x", size, (int64_t)size, size, 7000),
 					 TRANSFER_FAILED);
 		}
+	}
+	atomic_store(&slow_fail_at, -1);
+}
+
+/* What lies in memory is read at once, the rest fetched; a failure of either is one of the download. */
+static void test_at_hand(void **state)
+{
+	static const size_t sizes[] = { 1, 99999, 100000, 100001, 200000, 1100000 };
+	struct transfer_head head;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		char key[20];
+
+		snprintf(key, sizeof(key), "%zu", sizes[i]);
+		assert_int_equal(download(key, SIZE_MAX, 7000, NULL, &head), sizes[i]);
+		assert_int_equal(download(key, SIZE_MAX, 1 << 20, NULL, &head), sizes[i]);
+	}
+	assert_true(atomic_load(&hands) > 100);
+	assert_int_equal(download("600000", SIZE_MAX, 65536, "bytes=150000-349999", &head), 200000);
+	for (size_t cut = 1; cut < 600000; cut += 30001)
+		assert_true(download("600000", cut, 30000, NULL, &head) >= (long)cut);
+	for (int at = 0; at < 12; at++) {
+		atomic_store(&slow_fail_at, at);
+		assert_int_equal(download("600000", SIZE_MAX, 50000, NULL, &head), -1);
 	}
 	atomic_store(&slow_fail_at, -1);
 }
@@ -661,6 +718,23 @@ static struct transfer *sent(struct stream *what, struct client *s, enum transfe
 	return t;
 }
 
+/* What a store takes little by little is hashed once. */
+static void test_slow_digest(void **unused)
+{
+	struct stream what = { .kind = STREAM_UPLOAD, .key = "x", .size = -1 };
+	enum transfer_state state;
+	struct transfer *t;
+	struct client s;
+
+	(void)unused;
+	client_init(&s);
+	t = sent(&what, &s, &state);
+	assert_int_equal(state, TRANSFER_DONE);
+	assert_memory_equal(transfer_sha256(t), sha256_of(300000), TRANSFER_SHA256);
+	transfer_close(t);
+	client_done(&s);
+}
+
 static void test_digest(void **unused)
 {
 	struct stream what = { .kind = STREAM_UPLOAD, .key = "sum/file", .size = -1 };
@@ -737,11 +811,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nudge, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_cut_by_the_engine, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_slow, setup_slow, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_slow_digest, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_failures, setup_slow, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_want, setup_direct, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_slow, setup_direct, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_failures, setup_direct, teardown_slow),
 		cmocka_unit_test_setup_teardown(test_short, setup_direct, teardown_slow),
+		cmocka_unit_test_setup_teardown(test_at_hand, setup_at_hand, teardown_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

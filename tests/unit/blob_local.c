@@ -95,6 +95,36 @@ static const char *get(const char *key)
 	return text;
 }
 
+/* What was just written lies in memory; what is not there is not waited for; behind the end is nothing. */
+static void test_at_hand(void **state)
+{
+	struct blob_reader *r = NULL;
+	struct blob_info info;
+	char text[16] = "";
+	size_t got = 0;
+	int rc, fd;
+
+	(void)state;
+	assert_true(blob_abilities(f.blob) & BLOB_READS_AT_HAND);
+	assert_int_equal(put("at/hand", "0123456789"), 0);
+	assert_int_equal(blob_read_open(&f.c, f.blob, "at/hand", NULL, nobody, &r, &info), 0);
+	rc = blob_read_at_hand(&f.c, r, 3, text, sizeof(text), &got);
+	/* Not every file system can tell. */
+	assert_true(rc == BLOB_AGAIN || (rc == 0 && got == 7 && !memcmp(text, "3456789", 7)));
+	if (rc == 0) {
+		assert_int_equal(blob_read_at_hand(&f.c, r, 10, text, sizeof(text), &got), 0);
+		assert_int_equal(got, 0);
+	}
+	fd = open(at("at/hand"), O_RDONLY);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	close(fd);
+	rc = blob_read_at_hand(&f.c, r, 3, text, sizeof(text), &got);
+	assert_true(rc == BLOB_AGAIN || (rc == 0 && got == 7));
+	assert_int_equal(blob_read(&f.c, r, 3, text, sizeof(text), &got), 0);
+	assert_int_equal(got, 7);
+	blob_read_close(r);
+}
+
 static int add(struct ctx *c, void *arg, const struct blob_entry *e)
 {
 	char *all = arg;
@@ -299,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_at_hand, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_in_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_symlinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
