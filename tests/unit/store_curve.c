@@ -408,7 +408,7 @@ static void steady(void **state)
 	assert_true(n > 600 && n <= 642);
 	ask(run, 642, 150000, 250000, &n);
 	assert_true(n > 600 && n <= 642);
-	run_sql("DELETE FROM curves WHERE timestamp < 100000");
+	run_sql("DELETE FROM curves WHERE to_timestamp < 100000");
 	ask(run, 642, 295000, 299000, &n);
 	assert_true(n > 600 && n <= 642);
 }
