@@ -65,7 +65,7 @@ static const struct cli_option options[SERVE_OPTIONS] = {
 		.help = "The daemon's directory: postgres/, artifacts/ and logs/. One daemon at "
 		        "a time uses it." },
 	[SERVE_DB_POOL_SIZE] = { .name = "db-pool-size", .type = CLI_NUMBER,
-		.env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", .value = "N", .fallback = "12", .min = 2,
+		.env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", .value = "N", .fallback = "13", .min = 2,
 		.max = 512,
 		.help = "Most database connections of this daemon, all together; webhooks use two "
 		        "more, charts and the settling of runs one each." },
