@@ -22,7 +22,7 @@ enum {
 	LIMIT_LIGHT_WRITE = 100,          /* points of a write that never waits behind larger ones */
 	LIMIT_FACTS = 16384,              /* runs and logged models whose experiment is kept in memory */
 	LIMIT_KEYS_CACHED = 32768,        /* ids of metric, param and tag keys kept in memory */
-	LIMIT_RENDERED = 32 << 20,        /* registered models kept in memory as searches show them; as much for runs */
+	LIMIT_RENDERED = 32 << 20,        /* registered models kept in memory as searches show them; as much for runs and experiments */
 	LIMIT_RENDERED_ONE = 64 << 10,    /* one of them */
 	LIMIT_RENDERED_PAGE = 1000,       /* runs of a page larger than this are not kept for the next */
 

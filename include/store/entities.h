@@ -102,6 +102,7 @@ struct run {
 extern const struct record run_record;
 
 struct experiment {
+	const char *whole;              /* as of a run */
 	const char *experiment_id;
 	const char *name;
 	const char *artifact_location;

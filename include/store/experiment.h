@@ -30,9 +30,10 @@ int store_experiment_default(struct ctx *c, const char *artifact_root, int64_t n
 
 /* Deleted ones too. */
 int store_experiment_get(struct ctx *c, int64_t id, struct experiment **ret) MUST_CHECK;
-/* Several at one time, where equal ids share one; out[i]: NULL (none) or the experiment ids[i]. */
+/* Several at one time, where equal ids share one; out[i]: NULL (none) or the experiment ids[i].
+   revisions: of the same moment; NULL: not wanted. */
 int store_experiment_get_many(struct ctx *c, const int64_t *ids, size_t count,
-			      struct experiment **out) MUST_CHECK;
+                              struct experiment **out, int64_t *revisions) MUST_CHECK;
 int store_experiment_get_by_name(struct ctx *c, const char *name,
                                  struct experiment **ret) MUST_CHECK;
 

@@ -87,10 +87,10 @@ void search_node_write(struct builder *b, const struct node *n, bool positive)
 
 static void write_statement(struct builder *b, const struct sort_key *keys, size_t count, struct buf *to)
 {
-	static const char *const found[] = { "p.id", "p.id, p.revision", "p.id", "p.id, p.revision",
+	static const char *const found[] = { "p.id, p.revision", "p.id, p.revision", "p.id", "p.id, p.revision",
 					     "p.id, p.version" };
-	static const char *const from[] = { "e.id AS id", "r.id AS id, r.revision", "l.id AS id",
-					    "m.id AS id, m.revision", "v.model AS id, v.version" };
+	static const char *const from[] = { "e.id AS id, e.revision", "r.id AS id, r.revision",
+					    "l.id AS id", "m.id AS id, m.revision", "v.model AS id, v.version" };
 	static const char *const tables[] = {
 		"experiments e", "runs r", "logged_models l", "registered_models m",
 		"model_versions v JOIN registered_models m ON m.id = v.model"

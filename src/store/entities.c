@@ -88,6 +88,7 @@ const struct record run_record = { sizeof(struct run), (const struct field[]){
 	END }};
 
 const struct record experiment_record = { sizeof(struct experiment), (const struct field[]){
+	RAW   (struct experiment, whole,             WHOLE),
 	STRING(struct experiment, experiment_id,     0),
 	STRING(struct experiment, name,              0),
 	STRING(struct experiment, artifact_location, 0),

@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "page.h"
 #include "store/grant.h"
 #include "unsettle.h"
 
 enum {
-	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS, EXPERIMENTS, EXPERIMENTS_TAGS, EXPERIMENT_BY_NAME,
+	EXPERIMENT_CREATE, EXPERIMENT_DEFAULT, EXPERIMENT_GET, EXPERIMENT_TAGS,
+	EXPERIMENTS, EXPERIMENTS_REVISIONS, EXPERIMENTS_TAGS, EXPERIMENT_BY_NAME,
 	EXPERIMENT_TAGS_BY_NAME, EXPERIMENT_DELETE, EXPERIMENT_RESTORE, EXPERIMENT_RENAME,
 	EXPERIMENT_SET_TAG, EXPERIMENT_DELETE_TAG
 };
@@ -47,6 +47,8 @@ static const struct stmt stmts[] = {
 	[EXPERIMENT_TAGS] = { "experiment_tags", "i",
 		"SELECT key, value FROM experiment_tags WHERE experiment_id = $1 ORDER BY key" },
 	[EXPERIMENTS] = { "experiments", "I", COLUMNS " WHERE id = ANY($1) ORDER BY id" },
+	[EXPERIMENTS_REVISIONS] = { "experiments_revisions", "I",
+		"SELECT revision FROM experiments WHERE id = ANY($1) ORDER BY id" },
 	[EXPERIMENTS_TAGS] = { "experiments_tags", "I",
 		"SELECT experiment_id AS id, key, value FROM experiment_tags"
 		" WHERE experiment_id = ANY($1) ORDER BY experiment_id, key" },
@@ -56,23 +58,23 @@ static const struct stmt stmts[] = {
 		" = e.id"
 		" WHERE e.name = $1 ORDER BY t.key" },
 	[EXPERIMENT_DELETE] = { "experiment_delete", "ii",
-		"WITH gone AS (UPDATE experiments SET deleted = true, last_update_time = $2"
-		"  WHERE id = $1 AND NOT deleted RETURNING id"
+		"WITH gone AS (UPDATE experiments SET deleted = true, last_update_time = $2,"
+		" revision = DEFAULT WHERE id = $1 AND NOT deleted RETURNING id"
 		"), runs_gone AS (UPDATE runs SET deleted = true, deleted_time = $2,"
 		" revision = " NEXT_REVISION " FROM gone"
 		"  WHERE runs.experiment_id = gone.id AND NOT runs.deleted"
 		") SELECT id::text AS id FROM gone" },
 	/* All runs come back, also those that were deleted one by one before: as MLflow does. */
 	[EXPERIMENT_RESTORE] = { "experiment_restore", "ii",
-		"WITH back AS (UPDATE experiments SET deleted = false, last_update_time = $2"
-		"  WHERE id = $1 AND deleted RETURNING id"
+		"WITH back AS (UPDATE experiments SET deleted = false, last_update_time = $2,"
+		" revision = DEFAULT WHERE id = $1 AND deleted RETURNING id"
 		"), runs_back AS (UPDATE runs SET deleted = false, deleted_time = NULL,"
 		" revision = " NEXT_REVISION " FROM back"
 		"  WHERE runs.experiment_id = back.id AND runs.deleted"
 		") SELECT id::text AS id FROM back" },
 	[EXPERIMENT_RENAME] = { "experiment_rename", "iti",
-		"WITH named AS (UPDATE experiments SET name = $2, last_update_time = $3"
-		"  WHERE id = $1 AND NOT deleted"
+		"WITH named AS (UPDATE experiments SET name = $2, last_update_time = $3,"
+		" revision = DEFAULT WHERE id = $1 AND NOT deleted"
 		"  AND NOT EXISTS (SELECT FROM experiments WHERE name = $2 AND id <> $1) RETURNING"
 		" id"
 		") SELECT (SELECT id::text FROM named) AS id, deleted FROM experiments WHERE id ="
@@ -82,13 +84,18 @@ static const struct stmt stmts[] = {
 		"  OR EXISTS (SELECT FROM experiment_tags WHERE experiment_id = $1 AND key = $2)"
 		"  OR (SELECT count(*) FROM experiment_tags WHERE experiment_id = $1 AND"
 		" starts_with(key, $5)) < $4"
-		"  AS room FROM experiments WHERE id = $1 FOR SHARE"
+		"  AS room FROM experiments WHERE id = $1 FOR NO KEY UPDATE"
+		"), revised AS (UPDATE experiments e SET revision = DEFAULT FROM wanted w"
+		"  WHERE e.id = w.id AND w.room AND NOT w.deleted"
 		"), written AS (INSERT INTO experiment_tags SELECT id, $2, $3 FROM wanted WHERE"
 		" room AND NOT deleted"
 		"  ON CONFLICT (experiment_id, key) DO UPDATE SET value = excluded.value"
 		") SELECT id::text AS id, deleted, room FROM wanted" },
 	[EXPERIMENT_DELETE_TAG] = { "experiment_delete_tag", "it",
-		"WITH wanted AS (SELECT id, deleted FROM experiments WHERE id = $1 FOR SHARE"
+		"WITH wanted AS (SELECT id, deleted FROM experiments WHERE id = $1"
+		"  FOR NO KEY UPDATE"
+		"), revised AS (UPDATE experiments e SET revision = DEFAULT FROM wanted w"
+		"  WHERE e.id = w.id AND NOT w.deleted"
 		"), gone AS (DELETE FROM experiment_tags USING wanted"
 		"  WHERE experiment_id = wanted.id AND NOT wanted.deleted AND key = $2 RETURNING"
 		" key"
@@ -248,21 +255,56 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int store_experiment_get_many(struct ctx *c, const int64_t *ids, size_t count,
-			      struct experiment **out)
+/* Sorted, each once. */
+static int64_t *distinct(struct ctx *c, const int64_t *ids, size_t count, size_t *ret)
 {
-	int64_t *wanted = arena_memdup(c->arena, ids, count * sizeof(*ids));
-	struct list found = { 0 }, tags = { 0 };
+	int64_t *d = arena_memdup(c->arena, ids, count * sizeof(*ids));
 	size_t n = 0;
 
-	qsort(wanted, count, sizeof(*wanted), compare_ids);
+	qsort(d, count, sizeof(*d), compare_ids);
 	for (size_t i = 0; i < count; i++) {
-		if (!n || wanted[n - 1] != wanted[i])
-			wanted[n++] = wanted[i];
+		if (!n || d[n - 1] != d[i])
+			d[n++] = d[i];
 	}
-	db_queue_list(c, &stmts[EXPERIMENTS], ARGS(BIGINTS(wanted, n)), &experiment_record, &found);
-	db_queue_list(c, &stmts[EXPERIMENTS_TAGS], ARGS(BIGINTS(wanted, n)), &tag_row_record, &tags);
-	if (db_flush(c))
+	*ret = n;
+	return d;
+}
+
+struct revision_row {
+	const int64_t *revision;
+};
+
+static const struct record revision_row_record = {
+	sizeof(struct revision_row), (const struct field[]){
+	INT64(struct revision_row, revision, 0),
+	END }};
+
+/* With their revisions, which are of the moment of all else. */
+static int load(struct ctx *c, const int64_t *ids, size_t count, struct list *found,
+                struct list *tags, struct list *revisions)
+{
+	struct db_args args = ARGS(BIGINTS(ids, count));
+
+	if (revisions)
+		db_queue_begin_snapshot(c);
+	db_queue_list(c, &stmts[EXPERIMENTS], args, &experiment_record, found);
+	db_queue_list(c, &stmts[EXPERIMENTS_TAGS], args, &tag_row_record, tags);
+	if (revisions) {
+		db_queue_list(c, &stmts[EXPERIMENTS_REVISIONS], args, &revision_row_record,
+		              revisions);
+		db_queue_commit(c);
+	}
+	return db_flush(c);
+}
+
+int store_experiment_get_many(struct ctx *c, const int64_t *ids, size_t count,
+                              struct experiment **out, int64_t *revisions)
+{
+	struct list found = { 0 }, tags = { 0 }, revised = { 0 };
+	size_t n;
+	const int64_t *wanted = distinct(c, ids, count, &n);
+
+	if (load(c, wanted, n, &found, &tags, revisions ? &revised : NULL))
 		return -1;
 	memset(out, 0, count * sizeof(*out));
 	for (size_t k = 0; k < found.count; k++) {
@@ -271,70 +313,13 @@ int store_experiment_get_many(struct ctx *c, const int64_t *ids, size_t count,
 
 		e->tags = tags_of(c, &tags, id);
 		for (size_t i = 0; i < count; i++) {
-			if (ids[i] == id)
-				out[i] = e;
+			if (ids[i] != id)
+				continue;
+			out[i] = e;
+			if (revisions)
+				revisions[i] = *LIST_AT(struct revision_row, &revised, k)->revision;
 		}
 	}
-	return 0;
-}
-
-/* ---- search ---- */
-
-enum { CELL_NAME = 1, CELL_TIMES, CELL_TAG };
-
-static const char branches[] =
-	"UNION ALL SELECT kept.at + v.kind, v.key, v.value, v.a, v.b, NULL"
-	" FROM kept JOIN experiments e ON e.id = kept.id, LATERAL (VALUES"
-	"  (1, e.name, e.artifact_location, e.id, e.deleted::int),"
-	"  (2, NULL, NULL, e.last_update_time, e.creation_time)) AS v (kind, key, value, a, b)"
-	" UNION ALL SELECT kept.at + 3, t.key, t.value, NULL, NULL, NULL"
-	" FROM kept JOIN experiment_tags t ON t.experiment_id = kept.id";
-
-static void place_cell(struct ctx *c, struct experiment *e, const struct cell *cell)
-{
-	struct tag *tags = e->tags.items;
-
-	switch (cell_kind(cell)) {
-	case CELL_NAME:
-		e->experiment_id = arena_printf(c->arena, "%lld", (long long)*cell->a);
-		e->name = cell->key;
-		e->artifact_location = cell->value;
-		e->lifecycle_stage = lifecycle_names[*cell->b];
-		e->workspace = "default";
-		break;
-	case CELL_TIMES:
-		e->last_update_time = cell->a;
-		e->creation_time = cell->b;
-		break;
-	case CELL_TAG:
-		tags[e->tags.count++] = (struct tag){ cell->key, cell->value };
-		break;
-	default:
-		break;
-	}
-}
-
-int store_experiment_search(struct ctx *c, const struct search_query *q, struct list *experiments,
-                            const char **next_token)
-{
-	struct page page;
-	struct experiment *items;
-	const uint32_t *counts;
-
-	if (page_fetch(c, q, branches, &page))
-		return -1;
-	items = NEW_ARRAY(c->arena, page.count, struct experiment);
-	counts = page_counts(c, &page.cells, page.count);
-	for (size_t i = 0; i < page.count; i++)
-		items[i].tags.items = NEW_ARRAY(c->arena, counts[i * CELL_KINDS + CELL_TAG],
-		                                struct tag);
-	for (size_t i = 0; i < page.cells.count; i++) {
-		const struct cell *cell = LIST_AT(struct cell, &page.cells, i);
-
-		place_cell(c, &items[cell_place(cell)], cell);
-	}
-	*experiments = (struct list){ .items = items, .count = page.count };
-	*next_token = page.next_token;
 	return 0;
 }
 

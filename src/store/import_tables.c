@@ -80,6 +80,8 @@ const struct import_plan import_plans[IMPORT_TABLES] = {
 	[IMPORT_EXPERIMENT_TAGS] = {
 		.key = "experiment_id, key",
 		PAIR(OF_EXPERIMENT, "experiment_tags", "experiment_id", "e.id"),
+		.after = { "UPDATE experiments e SET revision = DEFAULT FROM import_experiment_tags s"
+			" WHERE e.id = s.experiment_id" },
 		.read = "SELECT t.experiment_id, t.key, t.value" FROM_ITEM(ITEM_EXPERIMENT, "experiments", "e")
 			" JOIN experiment_tags t ON t.experiment_id = e.id",
 	},

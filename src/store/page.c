@@ -70,7 +70,7 @@ int page_fetch(struct ctx *c, const struct search_query *q, const char *branches
 	*ret = (struct page){ 0 };
 	if (search_build(c, q, &found))
 		return -1;
-	if (q->entity != SEARCH_EXPERIMENTS && q->experiment_count == 0)
+	if (!q->experiment_count)
 		return 0;
 	sql = page_sql(c, &found, q->max_results, branches);
 	if (!sql)

@@ -43,7 +43,7 @@ static int read_experiments(struct ctx *c, struct read *const *reads, size_t cou
 
 	for (size_t i = 0; i < count; i++)
 		ids[i] = reads[i]->experiment_id;
-	if (store_experiment_get_many(c, ids, count, experiments))
+	if (store_experiment_get_many(c, ids, count, experiments, NULL))
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		*reads[i]->experiment = experiments[i];

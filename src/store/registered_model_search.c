@@ -12,72 +12,24 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "db/db.h"
+#include "found.h"
 #include "registered_model_load.h"
 #include "store/entities.h"
 #include "store/registered_model.h"
 
-struct found_row {
-	const int64_t *id;
-	const int64_t *revision;
-	struct list position;           /* const char * */
-};
-
-static const struct record found_row_record = {
-	sizeof(struct found_row), (const struct field[]){
-	INT64  (struct found_row, id,       0),
-	INT64  (struct found_row, revision, 0),
-	STRINGS(struct found_row, position, 0),
-	END }};
-
-static int run(struct ctx *c, const struct search_page *page, const char *sql,
-               const struct record *r, struct list *found)
-{
-	return (page->once ? db_list_once : db_list_sql)(c, sql, page->args, r, found);
-}
-
-/* Leaves the rows of one page, at most max_results; position: that of the last of them. */
-static int cut(struct ctx *c, const struct search_query *q, const struct search_page *page,
-               struct list *found, const struct list *(*position)(const struct list *, size_t),
-               const char **next_token)
-{
-	size_t most = (size_t)q->max_results;
-	const struct list *last;
-
-	*next_token = NULL;     /* it may be q's page_token */
-	if (found->count <= most)
-		return 0;
-	found->count = most;
-	if (!most)
-		return 0;
-	last = position(found, most - 1);
-	*next_token = search_token(c, q, page, last->items, last->count);
-	return *next_token ? 0 : -1;
-}
-
 /* ---- models ---- */
-
-static const struct list *model_position(const struct list *found, size_t at)
-{
-	return &LIST_AT(struct found_row, found, at)->position;
-}
 
 int store_registered_model_search(struct ctx *c, const struct search_query *q, struct list *models,
                                   const char **next_token)
 {
 	struct search_page page = { 0 };
-	struct list found = { 0 };
 	struct revision *seen;
+	struct list found;
 
 	*models = (struct list){ 0 };
-	if (search_build(c, q, &page) || run(c, &page, page.sql, &found_row_record, &found) ||
-	    cut(c, q, &page, &found, model_position, next_token))
+	if (search_build(c, q, &page) || found_rows(c, &page, &found) ||
+	    found_page(c, q, &page, &found, &seen, next_token))
 		return -1;
-	seen = NEW_ARRAY(c->arena, found.count, struct revision);
-	for (size_t i = 0; i < found.count; i++) {
-		const struct found_row *row = LIST_AT(struct found_row, &found, i);
-
-		seen[i] = (struct revision){ *row->id, *row->revision };
-	}
 	return registered_model_texts(c, seen, found.count, models);
 }
 
@@ -133,9 +85,22 @@ static const char *whole_versions(struct ctx *c, const struct search_page *page)
 	return buf_text(&sql);
 }
 
-static const struct list *version_position(const struct list *found, size_t at)
+/* Leaves the rows of one page. */
+static int cut(struct ctx *c, const struct search_query *q, const struct search_page *page,
+               struct list *found, const char **next_token)
 {
-	return &LIST_AT(struct version_row, found, at)->position;
+	size_t most = (size_t)q->max_results;
+	const struct list *last;
+
+	*next_token = NULL;     /* it may be q's page_token */
+	if (found->count <= most)
+		return 0;
+	found->count = most;
+	if (!most)
+		return 0;
+	last = &LIST_AT(struct version_row, found, most - 1)->position;
+	*next_token = search_token(c, q, page, last->items, last->count);
+	return *next_token ? 0 : -1;
 }
 
 static int by_key(const void *a, const void *b)
@@ -167,8 +132,9 @@ int store_model_version_search(struct ctx *c, const struct search_query *q, stru
 
 	*versions = (struct list){ 0 };
 	if (search_build(c, q, &page) ||
-	    run(c, &page, whole_versions(c, &page), &version_row_record, &found) ||
-	    cut(c, q, &page, &found, version_position, next_token))
+	    (page.once ? db_list_once : db_list_sql)(c, whole_versions(c, &page), page.args,
+	                                             &version_row_record, &found) ||
+	    cut(c, q, &page, &found, next_token))
 		return -1;
 	whole = NEW_ARRAY(c->arena, found.count, struct model_version);
 	for (size_t i = 0; i < found.count; i++) {

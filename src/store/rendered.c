@@ -29,6 +29,7 @@ struct kept {
 static struct kept all[RENDERED_KINDS] = {
 	[RENDERED_MODEL] = { .lock = PTHREAD_MUTEX_INITIALIZER },
 	[RENDERED_RUN] = { .lock = PTHREAD_MUTEX_INITIALIZER },
+	[RENDERED_EXPERIMENT] = { .lock = PTHREAD_MUTEX_INITIALIZER },
 };
 
 static struct entry **slot_of(struct entry **slots, size_t size, int64_t id)

@@ -3,7 +3,7 @@
 
 /*
  * rendered — entities as searches show them, kept in memory as JSON. A text is that of one revision of its entity
- * (registered_models.revision, runs.revision), which the statement that finds the entity reads along: it is right or
+ * (the column of this name), which the statement that finds the entity reads along: it is right or
  * not used, whoever changed the entity, through which daemon.
  */
 #ifndef STORE_RENDERED_H
@@ -14,7 +14,7 @@
 
 #include "base/ctx.h"
 
-enum rendered_kind { RENDERED_MODEL, RENDERED_RUN, RENDERED_KINDS };
+enum rendered_kind { RENDERED_MODEL, RENDERED_RUN, RENDERED_EXPERIMENT, RENDERED_KINDS };
 
 struct revision {
 	int64_t id;

@@ -119,16 +119,16 @@ static void test_experiments(void **state)
 	struct search_query q = query(SEARCH_EXPERIMENTS, "tags.a = 'b'", 0);
 	expect_sql(
 		&q,
-		"SELECT p.id, " PAGE_ROW "[p.k1::text, p.k2::text]::text[] END AS position FROM"
-		" (SELECT e.id AS id, e.creation_time AS k1, e.id AS k2 FROM experiments e"
+		"SELECT p.id, p.revision, " PAGE_ROW "[p.k1::text, p.k2::text]::text[] END AS position"
+		" FROM (SELECT e.id AS id, e.revision, e.creation_time AS k1, e.id AS k2 FROM experiments e"
 		" JOIN experiment_tags j1 ON j1.experiment_id = e.id AND j1.key = $2"
 		" WHERE true AND NOT e.deleted AND j1.value = $1 ORDER BY k1 DESC, k2 LIMIT 11) p");
 	const char *order[] = { "name", "name DESC" };
 	q = query(SEARCH_EXPERIMENTS, NULL, 0);
 	q.order_by = (struct list){ order, 2 };
-	expect_sql(&q, "SELECT p.id, " PAGE_ROW "[p.k1::text, p.k2::text]::text[] END"
+	expect_sql(&q, "SELECT p.id, p.revision, " PAGE_ROW "[p.k1::text, p.k2::text]::text[] END"
 		       " AS position FROM"
-		       " (SELECT e.id AS id, e.name AS k1, e.id AS k2 FROM experiments e"
+		       " (SELECT e.id AS id, e.revision, e.name AS k1, e.id AS k2 FROM experiments e"
 		       " WHERE true AND NOT e.deleted ORDER BY k1, k2 DESC LIMIT 11) p");
 }
 

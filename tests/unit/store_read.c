@@ -150,6 +150,15 @@ static void experiment_changes(void **state)
 	assert_int_equal(store_experiment_restore(&c, 2, 4000), 0);
 }
 
+static struct experiment *experiment_at(const struct list *l, size_t i)
+{
+	char *whole = arena_strdup(c.arena, LIST_AT(struct experiment, l, i)->whole);
+	struct experiment *e = NEW(c.arena, struct experiment);
+
+	must(record_read(&c, &experiment_record, whole, strlen(whole), e));
+	return e;
+}
+
 static void experiment_pages(void **state)
 {
 	struct search_query q = { .entity = SEARCH_EXPERIMENTS, .view = VIEW_ACTIVE,
@@ -159,20 +168,54 @@ static void experiment_pages(void **state)
 	struct experiment *e;
 
 	(void)state;
-	must(store_experiment_search(&c, &q, &found, &token));
-	assert_int_equal(found.count, 2);
-	e = LIST_AT(struct experiment, &found, 0);
-	assert_string_equal(e->experiment_id, "1");
-	assert_string_equal(e->name, "renamed");
-	assert_int_equal(e->tags.count, 3);
-	assert_int_equal(*e->creation_time, 1000);
-	assert_int_equal(*e->last_update_time, 2000);
-	assert_non_null(token);
+	/* From the database, then from memory. */
+	for (int i = 0; i < 2; i++) {
+		must(store_experiment_search(&c, &q, &found, &token));
+		assert_int_equal(found.count, 2);
+		e = experiment_at(&found, 0);
+		assert_string_equal(e->experiment_id, "1");
+		assert_string_equal(e->name, "renamed");
+		assert_int_equal(e->tags.count, 3);
+		assert_int_equal(*e->creation_time, 1000);
+		assert_int_equal(*e->last_update_time, 2000);
+		assert_non_null(token);
+	}
 	q.page_token = token;
 	must(store_experiment_search(&c, &q, &found, &token));
 	assert_int_equal(found.count, 1);
-	assert_string_equal(LIST_AT(struct experiment, &found, 0)->name, "Default");
+	assert_string_equal(experiment_at(&found, 0)->name, "Default");
 	assert_null(token);
+}
+
+/* Whatever changes an experiment, the next search shows it. */
+static void experiment_revisions(void **state)
+{
+	struct search_query q = { .entity = SEARCH_EXPERIMENTS, .view = VIEW_ALL, .filter = "name LIKE 're%'",
+		.max_results = 5, .token_key = store_settings_token_key() };
+	const char *token, *before = "", *now;
+	struct list found;
+
+	(void)state;
+	for (int change = 0; change < 6; change++) {
+		if (change == 1)
+			assert_int_equal(tag(1, "new", NULL, 0), EXPERIMENT_CHANGED);
+		else if (change == 2)
+			assert_int_equal(untag(1, "new"), EXPERIMENT_CHANGED);
+		else if (change == 3)
+			assert_int_equal(rename_to(1, "rewritten"), EXPERIMENT_CHANGED);
+		else if (change == 4)
+			assert_int_equal(store_experiment_delete(&c, 1, 5000), 1);
+		else if (change == 5)
+			assert_int_equal(store_experiment_restore(&c, 1, 6000), 1);
+		must(store_experiment_search(&c, &q, &found, &token));
+		assert_int_equal(found.count, 1);
+		now = LIST_AT(struct experiment, &found, 0)->whole;
+		assert_string_not_equal(now, before);
+		must(store_experiment_search(&c, &q, &found, &token));
+		assert_string_equal(LIST_AT(struct experiment, &found, 0)->whole, now);
+		before = now;
+	}
+	assert_int_equal(rename_to(1, "renamed"), EXPERIMENT_CHANGED);
 }
 
 static void locations(void **state)
@@ -779,6 +822,7 @@ int main(void)
 		cmocka_unit_test(experiments),
 		cmocka_unit_test(experiment_changes),
 		cmocka_unit_test(experiment_pages),
+		cmocka_unit_test(experiment_revisions),
 		cmocka_unit_test(locations),
 		cmocka_unit_test(whole_runs),
 		cmocka_unit_test(single_runs),

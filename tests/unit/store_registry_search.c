@@ -331,6 +331,15 @@ static size_t count_logged(const int64_t *ids, size_t count)
 	return l.count;
 }
 
+static struct experiment experiment_at(const struct list *l, size_t i)
+{
+	struct experiment e = { 0 };
+	char *whole = arena_strdup(c.arena, LIST_AT(struct experiment, l, i)->whole);
+
+	must(record_read(&c, &experiment_record, whole, strlen(whole), &e));
+	return e;
+}
+
 static const char *experiment_names(void)
 {
 	struct search_query q = { .entity = SEARCH_EXPERIMENTS, .view = VIEW_ALL,
@@ -343,7 +352,7 @@ static const char *experiment_names(void)
 
 		must(store_experiment_search(&c, &q, &l, &q.page_token));
 		for (size_t i = 0; i < l.count; i++)
-			buf_addf(&out, "%s ", LIST_AT(struct experiment, &l, i)->name);
+			buf_addf(&out, "%s ", experiment_at(&l, i).name);
 	} while (q.page_token);
 	return buf_text(&out);
 }
