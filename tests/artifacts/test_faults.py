@@ -201,7 +201,7 @@ def test_client_leaves_an_upload(faulty, kind, reset):
     up.send(BODIES[LARGE][:12 << 20])
     moving = faulty.proxy.wait_for(lambda: [x for x in faulty.proxy.find("PUT") if x.sent > 50_000 and not x.ended])
     (up.reset if reset else up.close)()
-    faulty.proxy.wait_for(lambda: not any(faulty.proxy.held(x) for x in moving), 3 * SLOW)
+    faulty.proxy.wait_for(lambda: not any(faulty.proxy.held(x) for x in moving), 5 * SLOW)
     faulty.proxy.wait_for(lambda: all(x.ended for x in moving), 5 * SLOW)
     # The session of a resumable upload is cancelled at the same moment: the gate may be first to hang up.
     assert all(x.end == "client left" or kind == "gcs" for x in moving), moving
