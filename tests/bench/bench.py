@@ -80,6 +80,8 @@ def stretch(target, workload, options, number):
     """A peer's slow requests are timed one by one, in the first round only."""
     if target.name == "capstan":
         return target.load(workload.name, workload.connections, options.seconds, workload.idle)
+    if workload.alone:
+        return None
     if workload.timed:
         return target.timed(workload.name) if not number and workload.connections == 1 else None
     if options.quick and workload.connections == 256:
@@ -112,6 +114,8 @@ def middle(found):
 def speed(targets, cluster, options, workloads, rows):
     taken, floors = {}, {}
     for number in range(options.rounds):
+        for target in targets:
+            target.rest()
         for workload in workloads:
             for target in targets:
                 taken.setdefault((workload.key, target.name), []).append(stretch(target, workload, options, number))
