@@ -187,62 +187,6 @@ static void experiment_pages(void **state)
 	assert_null(token);
 }
 
-/* Whatever changes an experiment, the next search shows it. */
-static void experiment_revisions(void **state)
-{
-	struct search_query q = { .entity = SEARCH_EXPERIMENTS, .view = VIEW_ALL, .filter = "name LIKE 're%'",
-		.max_results = 5, .token_key = store_settings_token_key() };
-	const char *token, *before = "", *now;
-	struct list found;
-
-	(void)state;
-	for (int change = 0; change < 6; change++) {
-		if (change == 1)
-			assert_int_equal(tag(1, "new", NULL, 0), EXPERIMENT_CHANGED);
-		else if (change == 2)
-			assert_int_equal(untag(1, "new"), EXPERIMENT_CHANGED);
-		else if (change == 3)
-			assert_int_equal(rename_to(1, "rewritten"), EXPERIMENT_CHANGED);
-		else if (change == 4)
-			assert_int_equal(store_experiment_delete(&c, 1, 5000), 1);
-		else if (change == 5)
-			assert_int_equal(store_experiment_restore(&c, 1, 6000), 1);
-		must(store_experiment_search(&c, &q, &found, &token));
-		assert_int_equal(found.count, 1);
-		now = LIST_AT(struct experiment, &found, 0)->whole;
-		assert_string_not_equal(now, before);
-		must(store_experiment_search(&c, &q, &found, &token));
-		assert_string_equal(LIST_AT(struct experiment, &found, 0)->whole, now);
-		before = now;
-	}
-	assert_int_equal(rename_to(1, "renamed"), EXPERIMENT_CHANGED);
-}
-
-static void locations(void **state)
-{
-	static const char *const cases[][3] = {
-		{ "/a", "x", "/a/x" }, { "/a/", "x", "/a/x" }, { "s3://b/p?q=1", "x/y",
-			"s3://b/p/x/y?q=1" },
-		{ "", "x", "/x" }, { "mlflow-artifacts:/", "1", "mlflow-artifacts:/1" },
-		{ "gs://b/p/?q#f", "x", "gs://b/p/x?q#f" }, { "s3://b#f?q", "x", "s3://b/x#f?q" },
-		{ "/a?b#c", "x", "/a?b#c/x" }, { "a//", "x", "a//x" },
-		{ "1:/a?b", "x", "1:/a?b/x" },
-	};
-	struct list sql = { 0 };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_string_equal(store_experiment_uri(c.arena, cases[i][0], cases[i][1]),
-		                    cases[i][2]);
-	/* Filters see what clients see. */
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		must(db_list_once(&c, "SELECT run_uri($1, $2) AS value",
-		                  ARGS(TEXT(cases[i][0]), UUID(RUN_A)), &tag_record, &sql));
-		assert_string_equal(LIST_AT(struct tag, &sql, 0)->value,
-		                    store_run_uri(c.arena, cases[i][0], RUN_A));
-	}
-}
-
 /* ---- runs ---- */
 
 static void insert_runs(void)
@@ -822,8 +766,6 @@ int main(void)
 		cmocka_unit_test(experiments),
 		cmocka_unit_test(experiment_changes),
 		cmocka_unit_test(experiment_pages),
-		cmocka_unit_test(experiment_revisions),
-		cmocka_unit_test(locations),
 		cmocka_unit_test(whole_runs),
 		cmocka_unit_test(single_runs),
 		cmocka_unit_test(shared_reads),
