@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -22,7 +21,7 @@
 enum {
 	BASE64 = 44,            /* characters of 32 bytes */
 	URI_MOST = 2000,        /* PostgreSQL indexes no longer ones */
-	NOTES_S = 1,
+	NOTES_MS = 1000,
 };
 
 /* ---- headers ---- */
@@ -161,15 +160,13 @@ static struct {
    kept in turn, so later ones do not count for earlier ones. */
 static void await_notes(void)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(NOTES_MS);
 	uint64_t noted;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += NOTES_S;
 	pthread_mutex_lock(&notes.lock);
 	noted = notes.noted;
 	while (notes.forgotten < noted)
-		if (pthread_cond_timedwait(&notes.changed, &notes.lock, &until))
+		if (pthread_cond_clockwait(&notes.changed, &notes.lock, CLOCK_MONOTONIC, &until))
 			break;
 	pthread_mutex_unlock(&notes.lock);
 }

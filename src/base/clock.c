@@ -3,8 +3,6 @@
 
 #include "base/clock.h"
 
-#include <time.h>
-
 static int64_t now(clockid_t id, int64_t per_second)
 {
 	struct timespec t;
@@ -26,4 +24,18 @@ int64_t clock_ms(void)
 int64_t clock_us(void)
 {
 	return now(CLOCK_MONOTONIC, 1000000);
+}
+
+struct timespec clock_deadline(int64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000L;
+	}
+	return t;
 }

@@ -6,9 +6,9 @@
  * first job, steps those that are due.
  */
 #include <pthread.h>
-#include <time.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "remote.h"
@@ -160,18 +160,11 @@ static void rush(const struct remote *r)
 
 void remote_jobs_end(struct remote *r, int wait_ms)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(wait_ms);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += wait_ms / 1000;
-	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&jobs.lock);
 	while (has_jobs(r))
-		if (pthread_cond_timedwait(&jobs.over, &jobs.lock, &until))
+		if (pthread_cond_clockwait(&jobs.over, &jobs.lock, CLOCK_MONOTONIC, &until))
 			break;
 	rush(r);
 	while (has_jobs(r))

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -134,13 +133,7 @@ static struct db *take_or_wait(struct db_pool *p, int wait_ms)
 	pthread_mutex_lock(&p->lock);
 	db = take(p);
 	if (!db && wait_ms > 0) {
-		clock_gettime(CLOCK_MONOTONIC, &end);
-		end.tv_sec += wait_ms / 1000;
-		end.tv_nsec += wait_ms % 1000 * 1000000L;
-		if (end.tv_nsec >= 1000000000L) {
-			end.tv_sec++;
-			end.tv_nsec -= 1000000000L;
-		}
+		end = clock_deadline(wait_ms);
 		p->waiting++;
 		while (!db && pthread_cond_timedwait(&p->returned, &p->lock, &end) == 0)
 			db = take(p);

@@ -12,10 +12,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "address.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/thread.h"
 #include "net/net.h"
 
@@ -119,13 +119,7 @@ int net_resolve(struct ctx *c, const char *host, int timeout_ms, struct net_host
 		return fail(c, TEMPORARILY_UNAVAILABLE,
 		            "Too many host names are being looked up; try again later.");
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += timeout_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
+	until = clock_deadline(timeout_ms);
 	pthread_mutex_lock(&l->lock);
 	while (!l->done && error != ETIMEDOUT)
 		error = pthread_cond_timedwait(&l->ended, &l->lock, &until);

@@ -56,13 +56,12 @@ static void report(struct curve_loop *l, const struct ctx *c, bool failed)
 /* False: stop. */
 static bool rest(struct curve_loop *l, int64_t ms)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(ms);
 	bool go;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += ms / 1000;
 	pthread_mutex_lock(&l->lock);
-	while (!l->stop && !pthread_cond_timedwait(&l->stopping, &l->lock, &until))
+	while (!l->stop
+	       && !pthread_cond_clockwait(&l->stopping, &l->lock, CLOCK_MONOTONIC, &until))
 		;
 	go = !l->stop;
 	pthread_mutex_unlock(&l->lock);
@@ -119,6 +118,8 @@ struct curve_loop *reconcile_curve_start(struct db_pool *pool)
 	store_curve_stop(false);
 	if (!thread_start(&l->thread, "curves", run, l))
 		return l;
+	pthread_cond_destroy(&l->stopping);
+	pthread_mutex_destroy(&l->lock);
 	free(l);
 	return NULL;
 }

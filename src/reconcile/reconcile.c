@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -49,24 +49,10 @@ void reconcile_wake(struct reconcile *r)
 
 /* ---- waiting ---- */
 
-static struct timespec in_ms(int ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += ms % 1000 * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000L;
-	}
-	return t;
-}
-
 /* Sleeps; with `wakes` until reconcile_wake() at most. False: stop. */
 static bool rest(struct reconcile *r, int ms, bool wakes)
 {
-	struct timespec until = in_ms(ms);
+	struct timespec until = clock_deadline(ms);
 	bool go;
 
 	pthread_mutex_lock(&r->lock);

@@ -114,16 +114,9 @@ static int pass(struct ctx *c, void *arg)
 /* False: stop. */
 static bool rest(struct settle_loop *l, int64_t ms)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(ms);
 	bool go;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop && !pthread_cond_timedwait(&l->changed, &l->lock, &until))
 		;

@@ -7,8 +7,8 @@
  */
 
 #include <pthread.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "curve.h"
 
 enum { SLOTS = 4096, QUEUE = 1024, WORTH = 2048 };
@@ -72,19 +72,12 @@ void store_curve_want(struct curve_id id)
 
 bool store_curve_next(struct curve_id *ret, int wait_ms)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(wait_ms);
 	bool found;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += wait_ms / 1000;
-	until.tv_nsec += wait_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
 	pthread_mutex_lock(&wanted.lock);
 	while (!wanted.queued && !wanted.stopped
-	       && !pthread_cond_timedwait(&wanted.changed, &wanted.lock, &until))
+	       && !pthread_cond_clockwait(&wanted.changed, &wanted.lock, CLOCK_MONOTONIC, &until))
 		;
 	found = wanted.queued && !wanted.stopped;
 	if (found) {
