@@ -4,7 +4,7 @@
 /*
  * writers — who changes runs, and who derives something from them.
  *
- * What is derived from a run's rows (a roll-up of its points, its rendered document) must not miss a
+ * What is derived from a run's rows (store/settle.h) must not miss a
  * row whose transaction commits a moment later. So each transaction that changes runs' rows enters
  * first, beside all others, and one that derives keeps the writers out while it reads and stores.
  * Both end with the transaction. All daemons on a database share it.

@@ -12,18 +12,11 @@
 /* Those without a text: it may be of a later revision than the one found, and is kept as that. */
 static int load_texts(struct ctx *c, const struct revision *found, size_t count, const char **texts)
 {
-	int64_t *ids = NEW_ARRAY(c->arena, count, int64_t);
-	size_t *places = NEW_ARRAY(c->arena, count, size_t);
 	struct experiment **loaded;
-	int64_t *revisions;
-	size_t missing = 0;
+	int64_t *ids, *revisions;
+	size_t *places;
+	size_t missing = rendered_missing(c, found, count, texts, &ids, &places);
 
-	for (size_t i = 0; i < count; i++) {
-		if (texts[i])
-			continue;
-		ids[missing] = found[i].id;
-		places[missing++] = i;
-	}
 	if (!missing)
 		return 0;
 	loaded = NEW_ARRAY(c->arena, missing, struct experiment *);

@@ -381,17 +381,11 @@ static const char *text_of(struct ctx *c, const struct registered_model *m)
 static int load_texts(struct ctx *c, const struct revision *found, size_t count,
                       const char **texts)
 {
-	int64_t *ids = NEW_ARRAY(c->arena, count, int64_t);
-	size_t *places = NEW_ARRAY(c->arena, count, size_t);
-	size_t missing = 0;
+	int64_t *ids;
+	size_t *places;
+	size_t missing = rendered_missing(c, found, count, texts, &ids, &places);
 	struct slots s;
 
-	for (size_t i = 0; i < count; i++) {
-		if (texts[i])
-			continue;
-		ids[missing] = found[i].id;
-		places[missing++] = i;
-	}
 	if (!missing)
 		return 0;
 	if (load_models(c, ids, missing, &s))

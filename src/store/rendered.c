@@ -74,6 +74,22 @@ void rendered_find(struct ctx *c, enum rendered_kind kind, const struct revision
 	pthread_mutex_unlock(&k->lock);
 }
 
+size_t rendered_missing(struct ctx *c, const struct revision *these, size_t count,
+                        const char *const *texts, int64_t **ids, size_t **places)
+{
+	size_t missing = 0;
+
+	*ids = NEW_ARRAY(c->arena, count, int64_t);
+	*places = NEW_ARRAY(c->arena, count, size_t);
+	for (size_t i = 0; i < count; i++) {
+		if (texts[i])
+			continue;
+		(*ids)[missing] = these[i].id;
+		(*places)[missing++] = i;
+	}
+	return missing;
+}
+
 static void forget(struct kept *k)
 {
 	for (size_t i = 0; i < k->size; i++)
@@ -101,7 +117,7 @@ static bool grow(struct kept *k)
 	return true;
 }
 
-/* Takes e, also when it is not k-> */
+/* Takes e over, also where there is no memory to keep it. */
 static void insert(struct kept *k, struct entry *e)
 {
 	struct entry **slot;

@@ -25,6 +25,10 @@ struct revision {
 void rendered_find(struct ctx *c, enum rendered_kind kind, const struct revision *these,
                    size_t count, const char **texts);
 
+/* How many have no text: their ids, and where in `these` they are. */
+size_t rendered_missing(struct ctx *c, const struct revision *these, size_t count,
+                        const char *const *texts, int64_t **ids, size_t **places);
+
 /* Keeps a copy, unless there is no room for it. */
 void rendered_keep(enum rendered_kind kind, const struct revision *r, const char *text);
 
